@@ -1,0 +1,61 @@
+"""Errors a person can cause: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LabError(Exception):
+    """A mistake the user can mend: one sentence on what is wrong, one on what to do.
+
+    The command line prints both and exits with 2; a notebook shows them without a traceback.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}"
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: the lines to show instead of a traceback."""
+        return [f"{type(self).__name__}: {self.problem}", self.remedy]
+
+
+class InvalidValueError(LabError):
+    """A number or option outside what it can be."""
+
+
+class UnknownNameError(LabError):
+    """A name that nothing answers to."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        by_folded = {n.casefold(): n for n in names}
+        close = difflib.get_close_matches(name.casefold(), by_folded, n=5, cutoff=0.5)
+        near = [by_folded[n] for n in close] or sorted(names)[:8]
+        super().__init__(
+            f"There is no {kind} called {name!r}.", f"Near names: {', '.join(near)}."
+        )
+
+
+class AmbiguousNameError(LabError):
+    """A name that more than one thing answers to."""
+
+    def __init__(self, kind: str, name: str, candidates: Iterable[str]) -> None:
+        super().__init__(
+            f"{name!r} could be more than one {kind}.", f"Say which: {', '.join(candidates)}."
+        )
+
+
+def require_positive(**values: float) -> None:
+    """Raise InvalidValueError unless every value is a finite number above zero."""
+    for name, value in values.items():
+        if not 0 < value < float("inf"):
+            raise InvalidValueError(
+                f"{name} must be a finite number above zero, not {value!r}.",
+                f"Give {name} a value above zero.",
+            )

@@ -1,0 +1,1 @@
+"""Clocks, devices and records: what was really there, and what it really took."""

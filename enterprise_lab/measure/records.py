@@ -1,0 +1,64 @@
+"""The one schema for every figure in the kit, and the file it is kept in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from enterprise_lab.errors import LabError
+
+
+class Origin(StrEnum):
+    """Where a figure comes from."""
+
+    MEASURED = "measured"
+    RECORDED = "recorded"
+    PUBLISHED = "published"
+    ESTIMATED = "estimated"
+
+
+class Record(BaseModel):
+    """One figure: what it is, its unit, where it comes from and how sure it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lab: str
+    metric: str
+    value: float
+    unit: str
+    origin: Origin
+    low: float | None = None
+    high: float | None = None
+    n: int | None = Field(default=None, ge=1, description="samples behind a measured figure")
+    device: str = ""
+    source: str = ""
+    time: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Add records to a JSON-lines file in one flushed write, so a kill leaves whole lines."""
+    text = "".join(r.model_dump_json() + "\n" for r in records)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[Record]:
+    """Read a file written by `append`; LabError names the line that is not a record."""
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            records.append(Record.model_validate(json.loads(line)))
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise LabError(
+                f"{path}, line {number} is not a record: {error}",
+                "Remove that line, or the file, and run the lab again.",
+            ) from error
+    return records
