@@ -59,3 +59,12 @@ def require_positive(**values: float) -> None:
                 f"{name} must be a finite number above zero, not {value!r}.",
                 f"Give {name} a value above zero.",
             )
+
+
+def require_whole(name: str, value: object, largest: int, smallest: int = 1) -> None:
+    """Raise InvalidValueError unless the value is a whole number from `smallest` to `largest`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
+        raise InvalidValueError(
+            f"{name} must be a whole number from {smallest:,} to {largest:,}, not {value!r}.",
+            f"Give {name} within these bounds.",
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.errors import InvalidValueError, require_whole
 
 _LARGEST = {"layers": 10_000, "hidden": 1_000_000, "heads": 100_000, "kv_heads": 100_000,
             "ffn": 10_000_000, "vocabulary": 100_000_000}  # fmt: skip
@@ -50,9 +50,9 @@ class TransformerShape:
                 f"norm must be layernorm or rmsnorm, not {self.norm!r}.", "Give one of the two."
             )
         for name, largest in _LARGEST.items():
-            _require_whole(name, getattr(self, name), 1, largest)
+            require_whole(name, getattr(self, name), largest)
         for name in ("max_positions", "token_types"):
-            _require_whole(name, getattr(self, name), 0, 100_000_000)
+            require_whole(name, getattr(self, name), 100_000_000, smallest=0)
         _require_divisible("hidden", self.hidden, "heads", self.heads)
         _require_divisible("heads", self.heads, "kv_heads", self.kv_heads)
 
@@ -91,14 +91,6 @@ class TransformerShape:
     def parameters(self) -> int:
         """Exact number of parameters."""
         return sum(self.parameter_terms.values())
-
-
-def _require_whole(name: str, value: object, smallest: int, largest: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
-        raise InvalidValueError(
-            f"{name} must be a whole number from {smallest:,} to {largest:,}, not {value!r}.",
-            f"Give {name} as the model's paper or config.json states it.",
-        )
 
 
 def _require_divisible(name: str, value: int, by_name: str, by: int) -> None:

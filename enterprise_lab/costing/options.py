@@ -1,0 +1,171 @@
+"""Which instances could do a training run, how long each would take and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from enterprise_lab import catalog, estimate
+from enterprise_lab.catalog import Instance
+from enterprise_lab.costing.on_demand import on_demand
+from enterprise_lab.errors import LabError
+from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate, TransformerShape
+from enterprise_lab.estimate.flops import Causal, Recompute
+from enterprise_lab.estimate.value import html_table
+from enterprise_lab.units import format_bytes, format_seconds, format_usd
+
+MEMORY_SHARE = 0.9
+"""Share of a device's memory planned for tensors; the rest is left to the framework."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One instance with its estimate, or the reason why it can't do the run."""
+
+    instance: Instance
+    training: TrainingEstimate | None
+    cost: Estimate | None
+    reason: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Estimated seconds of the whole run; infinite where it can't be done."""
+        return self.training.training_seconds.value if self.training else float("inf")
+
+    @property
+    def usd(self) -> float:
+        """Estimated dollars; infinite where it can't be done."""
+        return self.cost.value if self.cost else float("inf")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options in the order they were asked for."""
+
+    options: tuple[Option, ...]
+
+    def __iter__(self) -> Iterator[Option]:
+        return iter(self.options)
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+    def cheapest(
+        self, *, deadline_seconds: float = float("inf"), budget_usd: float = float("inf")
+    ) -> Option:
+        """Return the cheapest option within a deadline and a budget.
+
+        Raises LabError that says how far the nearest option is from them.
+        """
+        possible = [o for o in self if o.training]
+        if not possible:
+            reasons = "; ".join(f"{o.instance.name}: {o.reason}" for o in self)
+            raise LabError(f"No instance can do this run ({reasons}).", "Try larger instances.")
+        good = [o for o in possible if o.seconds <= deadline_seconds and o.usd <= budget_usd]
+        if good:
+            return min(good, key=lambda o: o.usd)
+        fast, cheap = min(possible, key=lambda o: o.seconds), min(possible, key=lambda o: o.usd)
+        raise LabError(
+            f"No instance does this run within {format_seconds(deadline_seconds)} and"
+            f" {format_usd(budget_usd)}.",
+            f"The fastest, {fast.instance.name}, needs {format_seconds(fast.seconds)} and"
+            f" {format_usd(fast.usd)}; the cheapest, {cheap.instance.name},"
+            f" {format_seconds(cheap.seconds)} and {format_usd(cheap.usd)}.",
+        )
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for o in self:
+            if o.training is None:
+                rows.append((o.instance.name, o.reason, "", "", "", ""))
+                continue
+            chip = o.training.accelerator
+            mark = " †" if chip.unverified or o.instance.unverified else ""
+            rows.append(
+                (
+                    o.instance.name,
+                    f"{o.training.plan.data} x {chip.name}{mark}",
+                    str(o.training.plan.micro_batch),
+                    format_bytes(o.training.memory_bytes_per_device.value),
+                    str(o.training.training_seconds),
+                    str(o.cost),
+                )
+            )
+        dates = sorted({str(catalog.price(o.instance.name).date) for o in self if o.cost})
+        return html_table(
+            rows,
+            header=("instance", "devices", "micro-batch", "memory a device", "time", "cost"),
+            caption=f"estimated; on-demand prices of {', '.join(dates)}; † unverified figures",
+        )
+
+
+def training_options(
+    shape: TransformerShape,
+    instances: Iterable[str],
+    *,
+    sequence_length: int,
+    global_batch: int,
+    tokens: float,
+    precision: str = "fp16",
+    recompute: Recompute = "none",
+    causal: Causal = "full",
+    predicted_share: float = 1.0,
+) -> Options:
+    """Estimate one training run on each of the named EC2 instances, data-parallel on its devices.
+
+    Each device takes the largest micro-batch that fits in `MEMORY_SHARE` of its memory and
+    accumulates the rest. Efficiency comes from published runs (`estimate.published_efficiency`).
+    An instance that can't do the run stays in the result with its reason; an unknown name raises
+    LabError.
+    """
+
+    def option(name: str) -> Option:
+        instance = catalog.instance(name)
+        try:
+            chip, devices, memory_bytes = _devices(instance)
+            micro_batch = estimate.largest_micro_batch(
+                shape,
+                memory_bytes=MEMORY_SHARE * memory_bytes,
+                sequence_length=sequence_length,
+                at_most=_share(global_batch, devices),
+                precision=precision,
+                recompute=recompute,
+                predicted_share=predicted_share,
+            )
+            training = estimate.training(
+                shape,
+                sequence_length=sequence_length,
+                global_batch=global_batch,
+                accelerator=chip,
+                efficiency=estimate.published_efficiency(chip, precision),
+                plan=Plan(data=devices, micro_batch=micro_batch, recompute=recompute),
+                precision=precision,
+                causal=causal,
+                tokens=tokens,
+                predicted_share=predicted_share,
+            )
+            cost = on_demand(training.training_seconds, instance.name)
+            return Option(instance, training, cost)
+        except LabError as error:
+            return Option(instance, None, None, error.problem)
+
+    return Options(tuple(option(name) for name in instances))
+
+
+def _devices(instance: Instance) -> tuple[str, int, float]:
+    count, memory_bytes = instance.accelerator_count, instance.accelerator_memory_bytes
+    if not instance.accelerator or not count or count < 1 or not memory_bytes:
+        raise LabError(
+            f"{instance.name} has no whole accelerator the catalogue knows.",
+            "Choose an instance with at least one.",
+        )
+    return instance.accelerator, int(count), memory_bytes
+
+
+def _share(global_batch: int, devices: int) -> int:
+    if global_batch % devices:
+        raise LabError(
+            f"A batch of {global_batch} doesn't divide over {devices} devices.",
+            f"Use a multiple of {devices}.",
+        )
+    return global_batch // devices

@@ -1,0 +1,69 @@
+"""A predicted figure with its range, and how it shows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+
+from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.units import format_figure
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A predicted figure: `value`, the range from `low` to `high`, its terms and its source.
+
+    `low` and `high` are None where nothing yet says how far off the figure may be. The terms are
+    in the same unit and sum to the value where the figure is a sum.
+    """
+
+    value: float
+    unit: str
+    source: str
+    low: float | None = None
+    high: float | None = None
+    terms: Mapping[str, float] = field(default_factory=dict)
+
+    def scaled(self, factor: float, unit: str, source: str) -> Estimate:
+        """Return this figure times a positive, exactly known factor, in another unit."""
+        if factor <= 0:
+            raise InvalidValueError(
+                f"An estimate is scaled by a factor above zero, not {factor}.",
+                "Give a positive factor.",
+            )
+        low, high = (None if x is None else x * factor for x in (self.low, self.high))
+        return Estimate(self.value * factor, unit, source, low, high)
+
+    def __str__(self) -> str:
+        text = format_figure(self.value, self.unit)
+        if self.low is None or self.high is None:
+            return text
+        low, high = format_figure(self.low, self.unit), format_figure(self.high, self.unit)
+        return f"{text} ({low} to {high})"
+
+    def _repr_html_(self) -> str:
+        terms = [(name, format_figure(term, self.unit)) for name, term in self.terms.items()]
+        return html_table([*terms, ("estimate", str(self))], caption=self.source)
+
+
+def html_table(
+    rows: list[tuple[str, ...]], header: tuple[str, ...] = (), caption: str = ""
+) -> str:
+    """Render rows of text as a small HTML table; first column left, the rest right."""
+
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        aligned = ("left", *["right"] * (len(cells) - 1))
+        return "".join(
+            f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
+            for cell, side in zip(cells, aligned, strict=True)
+        )
+
+    head = f"<thead><tr>{line(header, 'th')}</tr></thead>" if header else ""
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    foot = (
+        f'<caption style="caption-side:bottom;text-align:left">{escape(caption)}</caption>'
+        if caption
+        else ""
+    )
+    return f"<table>{foot}{head}<tbody>{body}</tbody></table>"
