@@ -1,0 +1,58 @@
+"""Facts with sources and dates: accelerators, EC2 instances, prices, models, published speeds.
+
+Files are read on first use. A figure that was recalled and not read in a source is named in the
+row's `unverified` and marked wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from enterprise_lab.catalog.architectures import Model, model, models
+from enterprise_lab.catalog.ec2 import (
+    Instance,
+    Price,
+    Retired,
+    instance,
+    instances,
+    price,
+    prices,
+    retired,
+)
+from enterprise_lab.catalog.hardware import Accelerator, accelerator, accelerators
+from enterprise_lab.catalog.names import find
+from enterprise_lab.catalog.published import PublishedRun, published_pretraining
+from enterprise_lab.catalog.rows import CatalogError, Listing, Row
+
+__all__ = [
+    "Accelerator",
+    "CatalogError",
+    "Instance",
+    "Listing",
+    "Model",
+    "Price",
+    "PublishedRun",
+    "Retired",
+    "Row",
+    "accelerator",
+    "accelerators",
+    "entry",
+    "instance",
+    "instances",
+    "model",
+    "models",
+    "price",
+    "prices",
+    "published_pretraining",
+    "retired",
+]
+
+
+def entry(name: str) -> Accelerator | Instance | Model | Retired:
+    """Look up an accelerator, instance, model or retired offering by its name.
+
+    Raises UnknownNameError or AmbiguousNameError, both listing near names.
+    """
+    rows: list[Accelerator | Instance | Model | Retired] = [
+        *accelerators(), *instances(include_retired=True), *models(), *retired()
+    ]  # fmt: skip
+    by_name = {row.name: row for row in rows}
+    return by_name[find("catalogue entry", name, by_name)]
