@@ -1,0 +1,132 @@
+"""Autograding: from submissions to a table of scores."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from enterprise_lab.authoring import notebooks
+from enterprise_lab.authoring.labs import Lab, find_labs
+from enterprise_lab.authoring.nbgrader_course import Course, NbgraderError, temporary_course
+from enterprise_lab.authoring.submissions import Submission, find_submissions, mend
+from enterprise_lab.errors import LabError
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of the table: the points of an exercise, or of the whole lab (`total`)."""
+
+    student: str
+    assignment: str
+    exercise: str
+    score: float
+    max_score: float
+    remark: str = ""
+
+
+def grade_submissions(
+    root: Path, folder: Path, table: Path, cell_seconds: int, say: Callable[[str], None]
+) -> None:
+    """Grade every STUDENT/NN_name/name.ipynb in `folder` and write the scores to a CSV file.
+
+    Students' code runs in kernels on this machine with the rights of whoever calls this; nothing
+    confines it, so call it where it can do no harm. A cell that runs longer than cell_seconds is
+    interrupted, and the rest is graded.
+
+    Raises LabError before anything runs when a submission cannot be read or is for no lab, or
+    the table cannot be written.
+    """
+    submissions = find_submissions(folder, find_labs(root))
+    if not table.parent.is_dir() or table.is_dir():
+        raise LabError(f"{table} cannot be written.", "Give a file in a folder that exists.")
+    with temporary_course(cell_seconds) as course:
+        grader = _Grader(course)
+        scores: list[Score] = []
+        for number, submission in enumerate(submissions, start=1):
+            rows = grader.grade(submission, f"student-{number}")
+            total = rows[-1]
+            say(
+                f"{number}/{len(submissions)} {total.student} {total.assignment}: "
+                f"{total.score:g} of {total.max_score:g}"
+                + (f" ({total.remark})" if total.remark else "")
+            )
+            scores += rows
+    _write(table, scores)
+    say(f"The scores are in {table}")
+
+
+class _Grader:
+    """Grades submissions in one nbgrader course, to which labs are added when first met."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._labs: dict[Lab, tuple[NotebookNode, NotebookNode]] = {}
+
+    def grade(self, submission: Submission, alias: str) -> list[Score]:
+        """Give a row per graded cell and the total; nbgrader knows the student as `alias`."""
+        lab = submission.lab
+        released, source = self._notebooks(lab)
+        notebook, remarks = mend(submission.notebook, released, source)
+        try:
+            executed = self._course.autograde(alias, lab, notebook)
+        except NbgraderError as error:
+            points, crashed = {}, [f"could not be run to its end: {error.problem}"]
+        else:
+            points, crashed = self._points(alias, lab), list(_timeouts(executed))
+        rows = [
+            Score(submission.student, lab.folder, name, *points.get(name, (0.0, max_score, "")))
+            for name, max_score in _graded_cells(released)
+        ]
+        total = Score(
+            submission.student,
+            lab.folder,
+            "total",
+            sum(r.score for r in rows),
+            sum(r.max_score for r in rows),
+            "; ".join(remarks + crashed),
+        )
+        return [*rows, total]
+
+    def _notebooks(self, lab: Lab) -> tuple[NotebookNode, NotebookNode]:
+        if lab not in self._labs:
+            source = notebooks.read_text(lab.text)
+            released = notebooks.read(self._course.generate(lab, source) / lab.released.name)
+            self._labs[lab] = released, source
+        return self._labs[lab]
+
+    def _points(self, alias: str, lab: Lab) -> dict[str, tuple[float, float, str]]:
+        with self._course.gradebook() as gradebook:
+            submitted = gradebook.find_submission_notebook(lab.stem, lab.folder, alias)
+            return {
+                g.name: (
+                    g.auto_score or 0.0,
+                    g.max_score,
+                    "to be marked by hand" if g.needs_manual_grade else "",
+                )
+                for g in submitted.grades
+            }
+
+
+def _graded_cells(released: NotebookNode) -> Iterator[tuple[str, float]]:
+    for cell in released.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade"):
+            yield notebooks.grade_id(cell), float(cell.metadata.nbgrader.points)
+
+
+def _timeouts(executed: NotebookNode) -> Iterator[str]:
+    for index, cell in enumerate(executed.cells):
+        if any(e.ename == "CellTimeoutError" for e in notebooks.errors(cell)):
+            yield f"{notebooks.cell_name(executed, index)} ran too long and was stopped"
+
+
+def _write(table: Path, scores: list[Score]) -> None:
+    aside = table.with_name(f".{table.name}.part")
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(Score))
+        writer.writerows(astuple(score) for score in scores)
+    aside.replace(table)
