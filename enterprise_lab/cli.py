@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,6 +94,72 @@ def grade(
     from enterprise_lab.authoring.grade import grade_submissions
 
     grade_submissions(Path.cwd(), submissions, csv, cell_seconds, typer.echo)
+
+
+catalog_app = typer.Typer(
+    help="Look facts up: chips, EC2 instances, prices, models; with sources and dates.",
+    no_args_is_help=True,
+)
+app.add_typer(catalog_app, name="catalog")
+
+CatalogText = Annotated[str, typer.Argument(help="Only what mentions these words.")]
+
+
+@catalog_app.command("accelerators")
+def catalog_accelerators(text: CatalogText = "") -> None:
+    """List accelerators with their dense peak rates and memory."""
+    from enterprise_lab import catalog
+
+    _print_rows("accelerator", text, catalog.accelerators)
+
+
+@catalog_app.command("instances")
+def catalog_instances(text: CatalogText = "") -> None:
+    """List EC2 instance types with their newest on-demand price and its date."""
+    from functools import partial
+
+    from enterprise_lab import catalog
+
+    _print_rows("EC2 instance", text, partial(catalog.instances, include_retired=True))
+
+
+@catalog_app.command("models")
+def catalog_models(text: CatalogText = "") -> None:
+    """List published Transformers with their shapes and parameter counts."""
+    from enterprise_lab import catalog
+
+    _print_rows("model", text, catalog.models)
+
+
+@catalog_app.command("retired")
+def catalog_retired(text: CatalogText = "") -> None:
+    """List offerings that courses still name, and what replaced them."""
+    from enterprise_lab import catalog
+
+    _print_rows("retired offering", text, catalog.retired)
+
+
+@catalog_app.command("show")
+def catalog_show(name: str) -> None:
+    """Show everything about one chip, instance, model or retired offering, with its source."""
+    from rich.console import Console
+
+    from enterprise_lab import catalog
+    from enterprise_lab.catalog.console import RowCard
+
+    Console().print(RowCard(catalog.entry(name)))
+
+
+def _print_rows(kind: str, text: str, rows_about: Callable[[str], Sequence[Any]]) -> None:
+    from rich.console import Console
+
+    from enterprise_lab.catalog.console import RowTable
+    from enterprise_lab.errors import UnknownNameError
+
+    rows = rows_about(text)
+    if not rows:
+        raise UnknownNameError(kind, text, [row.name for row in rows_about("")])
+    Console().print(RowTable(rows))
 
 
 def main() -> None:

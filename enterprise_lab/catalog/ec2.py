@@ -200,6 +200,6 @@ def _near_with_price(wanted: Instance, region: str) -> list[str]:
     return sorted(priced, key=nearness, reverse=True)[:3]
 
 
-def retired() -> Listing[Retired]:
-    """Retired offerings and what replaced them."""
-    return Listing(_retired())
+def retired(text: str = "") -> Listing[Retired]:
+    """List the retired offerings that mention `text`, and what replaced them."""
+    return Listing(row for row in _retired() if names.mentions(text, row.name, row.was))
