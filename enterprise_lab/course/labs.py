@@ -1,0 +1,59 @@
+"""The labs of the course and what each needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from enterprise_lab.errors import InvalidValueError, UnknownNameError
+from enterprise_lab.units import GB
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run of a lab takes: measured once on two CPU cores, scaled by `flops` elsewhere."""
+
+    memory_bytes: float
+    disk_bytes: float
+    fixed_seconds: float
+    """Start-up, tables and pictures."""
+    flops: float
+    """Matrix products the lab really runs, in float32 on the processor."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab: its title, its data and its needs by profile."""
+
+    folder: str
+    title: str
+    data: str
+    needs: dict[str, Needs]
+
+    def profile(self, name: str) -> Needs:
+        """Return the needs of a profile; LabError for one the lab doesn't have."""
+        if name not in self.needs:
+            raise InvalidValueError(
+                f"{self.folder} has no profile {name!r}.", f"Use one of {', '.join(self.needs)}."
+            )
+        return self.needs[name]
+
+
+LABS = (
+    Lab(
+        folder="01_compute_estimation",
+        title="Compute estimation",
+        data="none to fetch: catalogue and published figures come with the package",
+        needs={
+            "smoke": Needs(0.4 * GB, 0.01 * GB, fixed_seconds=8, flops=1e11),
+            "full": Needs(1.0 * GB, 0.01 * GB, fixed_seconds=10, flops=4e12),
+        },
+    ),
+)
+
+
+def lab(folder: str) -> Lab:
+    """Look a lab up by its folder; LabError for an unknown one."""
+    for known in LABS:
+        if known.folder == folder:
+            return known
+    raise UnknownNameError("lab", folder, [known.folder for known in LABS])

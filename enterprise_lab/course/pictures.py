@@ -1,0 +1,259 @@
+"""The pictures of the labs. Colours are Okabe and Ito's; every figure's origin has its own mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from enterprise_lab import estimate
+from enterprise_lab.catalog import PublishedRun
+from enterprise_lab.costing import Options
+from enterprise_lab.estimate import Estimate
+from enterprise_lab.estimate.flops import Causal
+from enterprise_lab.measure.records import Origin
+from enterprise_lab.measure.timing import Measurement
+from enterprise_lab.shapes import TransformerShape
+from enterprise_lab.units import GIB, HOUR, format_seconds
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+MARKS: dict[Origin, dict[str, Any]] = {
+    Origin.ESTIMATED: {"marker": "o", "markerfacecolor": "white"},
+    Origin.MEASURED: {"marker": "o"},
+    Origin.RECORDED: {"marker": "s"},
+    Origin.PUBLISHED: {"marker": "D"},
+}
+_STYLE: dict[str, Any] = {
+    "figure.dpi": 100,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+def _canvas(height: float = 3.6) -> tuple[Figure, Axes]:
+    with plt.rc_context(_STYLE):
+        return plt.subplots(figsize=(7.5, height), layout="constrained")
+
+
+def _finish(figure: Figure, origin: str) -> Figure:
+    figure.supxlabel(f"origin: {origin}", fontsize=8, color="#555555", ha="right", x=0.99)
+    plt.close(figure)
+    return figure
+
+
+def _plain_log_ticks(*axes: Axis) -> None:
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axis.set_minor_formatter("")
+
+
+def parameter_shares(shapes: Mapping[str, TransformerShape]) -> Figure:
+    """Where a model's parameters are: one stacked bar a model."""
+    figure, axes = _canvas(0.9 + 0.5 * len(shapes))
+    left = np.zeros(len(shapes))
+    terms = list(next(iter(shapes.values())).parameter_terms)
+    for term, colour in zip(terms, COLOURS, strict=False):
+        sizes = np.array([s.parameter_terms[term] for s in shapes.values()]) / 1e6
+        if sizes.any():
+            axes.barh(list(shapes), sizes, left=left, color=colour, label=term)
+        left += sizes
+    for row, total in enumerate(left):
+        axes.text(total, row, f" {total:,.0f} M", va="center")
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set(xlabel="parameters (millions)", xlim=(0, left.max() * 1.14))
+    figure.legend(loc="outside upper center", ncols=len(terms))
+    return _finish(figure, "exact, from the shapes")
+
+
+def flops_by_length(
+    shape: TransformerShape,
+    lengths: Sequence[int],
+    *,
+    predicted_share: float,
+    causal: Causal = "full",
+) -> Figure:
+    """How the work of training on one token splits as sequences grow."""
+    figure, axes = _canvas()
+    counted = [
+        estimate.training_flops(
+            shape, sequence_length=n, predicted_share=predicted_share, causal=causal
+        )
+        for n in lengths
+    ]
+    terms = [t for t in counted[0] if any(c[t] for c in counted)]
+    stacks = [[c[t] / n / 1e6 for c, n in zip(counted, lengths, strict=True)] for t in terms]
+    axes.stackplot(lengths, stacks, labels=terms, colors=COLOURS)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths, [str(n) for n in lengths])
+    axes.set(xlabel="sequence length (tokens)", ylabel="MFLOP for each token trained on")
+    axes.set_xlim(lengths[0], lengths[-1])
+    figure.legend(loc="outside upper center", ncols=3)
+    return _finish(figure, "estimated, by counting matrix products")
+
+
+def memory_by_batch(
+    shape: TransformerShape,
+    micro_batches: Sequence[int],
+    *,
+    sequence_length: int,
+    predicted_share: float,
+    devices: Mapping[str, float],
+) -> Figure:
+    """What training keeps on a device as the micro-batch grows, against devices' memory."""
+    figure, axes = _canvas(4.0)
+    needs = [
+        estimate.training_memory(
+            shape,
+            sequence_length=sequence_length,
+            micro_batch=n,
+            predicted_share=predicted_share,
+        )
+        for n in micro_batches
+    ]
+    names = [str(n) for n in micro_batches]
+    bottom = np.zeros(len(needs))
+    for term, colour in zip(needs[0], COLOURS, strict=False):
+        sizes = np.array([need[term] for need in needs]) / GIB
+        axes.bar(names, sizes, bottom=bottom, color=colour, label=term, width=0.7)
+        bottom += sizes
+    for name, memory_bytes in devices.items():
+        axes.axhline(memory_bytes / GIB, color="black", linestyle="--", linewidth=1)
+        axes.text(-0.45, memory_bytes / GIB, name, va="bottom", fontsize=9)
+    axes.grid(visible=False, axis="x")
+    axes.set(xlabel="sequences at once on one device (micro-batch)", ylabel="memory (GiB)")
+    figure.legend(loc="outside upper center", ncols=4)
+    return _finish(figure, "bars estimated (tensors only); dashed lines published")
+
+
+def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
+    """Share of peak that published BERT pre-training reached, by chip and framework."""
+    figure, axes = _canvas()
+    shown = [run for run in runs if not run.suspect and run.precision in ("fp16", "bf16")]
+    groups = sorted({(run.accelerator, run.framework) for run in shown})
+    for row, group in enumerate(groups):
+        for length, colour in ((128, COLOURS[0]), (512, COLOURS[5])):
+            shares = [
+                100 * estimate.run_efficiency(run)
+                for run in shown
+                if (run.accelerator, run.framework) == group and run.sequence_length == length
+            ]
+            axes.plot(
+                shares, [row] * len(shares), linestyle="", color=colour, alpha=0.8,
+                **MARKS[Origin.PUBLISHED],
+            )  # fmt: skip
+    for length, colour in ((128, COLOURS[0]), (512, COLOURS[5])):
+        axes.plot([], [], "D", color=colour, label=f"{length} tokens a sequence")
+    axes.set_yticks(range(len(groups)), [f"{chip}, {name}" for chip, name in groups])
+    axes.set(xlabel="share of the chip's 16-bit peak (%)", xlim=(0, 60))
+    figure.legend(loc="outside upper center", ncols=2)
+    return _finish(figure, "published throughput of BERT-large, FLOPs counted here")
+
+
+def time_and_cost(
+    options: Options,
+    *,
+    deadline_seconds: float | None = None,
+    budget_usd: float | None = None,
+) -> Figure:
+    """What each instance would take and cost, with the range from published efficiencies."""
+    figure, axes = _canvas(4.2)
+    done = [o for o in options if o.training and o.cost]
+    for number, o in enumerate(done):
+        assert o.training and o.cost
+        time, colour = o.training.training_seconds, COLOURS[number % len(COLOURS)]
+        low, high = time.low or time.value, time.high or time.value
+        axes.plot([low / HOUR, high / HOUR], [o.cost.low, o.cost.high], color=colour, alpha=0.5)
+        axes.plot(
+            time.value / HOUR, o.cost.value, linestyle="", color=colour, markersize=9,
+            label=o.instance.name, **MARKS[Origin.ESTIMATED],
+        )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="time (hours)", ylabel="cost (USD, on demand)")
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    if deadline_seconds:
+        axes.axvspan(deadline_seconds / HOUR, right, color="#bbbbbb", alpha=0.35)
+        axes.text(deadline_seconds / HOUR, bottom, " too late", va="bottom")
+    if budget_usd:
+        axes.axhspan(budget_usd, top, color="#bbbbbb", alpha=0.35)
+        axes.text(left, budget_usd, " too dear", va="bottom")
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    _plain_log_ticks(axes.xaxis, axes.yaxis)
+    figure.legend(loc="outside right upper")
+    return _finish(figure, "estimated; lines: range of published efficiencies")
+
+
+def predicted_and_published(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Predicted against published sequences a second: on the line is right."""
+    figure, axes = _canvas(4.4)
+    for number, framework in enumerate(sorted({row["framework"] for row in rows})):
+        mine = [row for row in rows if row["framework"] == framework]
+        axes.plot(
+            [row["published"] for row in mine], [row["predicted"] for row in mine],
+            linestyle="", color=COLOURS[number], label=framework, alpha=0.8,
+            **MARKS[Origin.PUBLISHED],
+        )  # fmt: skip
+    ends = [min(row["published"] for row in rows) / 2, max(row["published"] for row in rows) * 2]
+    axes.plot(ends, ends, color="black", linewidth=1)
+    axes.fill_between(
+        ends, [e / 1.25 for e in ends], [e * 1.25 for e in ends], color="#bbbbbb", alpha=0.4
+    )
+    axes.set(xscale="log", yscale="log", xlabel="published (sequences/s)",
+             ylabel="predicted (sequences/s)", xlim=ends, ylim=ends)  # fmt: skip
+    _plain_log_ticks(axes.xaxis, axes.yaxis)
+    figure.legend(loc="outside right upper", title="published with")
+    return _finish(figure, "published; predicted from the other frameworks' rows; band: ±25 %")
+
+
+def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) -> Figure:
+    """Durations on this machine: the prediction, and what the clock said."""
+    figure, axes = _canvas(1.4 + 0.5 * len(rows))
+    for row, (guess, clock) in enumerate(rows.values()):
+        axes.plot(guess.value, row, color=COLOURS[0], markersize=9, **MARKS[Origin.ESTIMATED])
+        axes.plot([clock.low_seconds, clock.high_seconds], [row, row], color=COLOURS[5])
+        axes.plot(clock.seconds, row, color=COLOURS[5], markersize=9, **MARKS[Origin.MEASURED])
+        axes.text(
+            max(guess.value, clock.seconds), row + 0.28,
+            f"{clock.seconds / guess.value:.2f} times the prediction", ha="right", va="center",
+        )  # fmt: skip
+    axes.plot([], [], "o", color=COLOURS[0], markerfacecolor="white", label="estimated")
+    axes.plot([], [], "o", color=COLOURS[5], label="measured (median, quartiles)")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set(xlabel="time", ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda value, _: format_seconds(value))
+    figure.legend(loc="outside upper center", ncols=2)
+    return _finish(figure, "estimated and measured on this machine")
+
+
+
+def what_if(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    shares: Sequence[float],
+    chosen: float,
+) -> Figure:
+    """Time and cost against the share of peak reached; one (seconds, USD) curve an instance."""
+    with plt.rc_context(_STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
+    percent = [100 * share for share in shares]
+    for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
+        left.plot(percent, [s / HOUR for s, _ in points], color=colour, label=name)
+        right.plot(percent, [usd for _, usd in points], color=colour)
+    for axes, label in ((left, "time (hours)"), (right, "cost (USD, on demand)")):
+        axes.axvline(100 * chosen, color="black", linestyle=":")
+        axes.set(yscale="log", xlabel="share of peak reached (%)", ylabel=label)
+        _plain_log_ticks(axes.yaxis)
+    figure.legend(loc="outside upper center", ncols=len(curves))
+    return _finish(figure, "estimated; dotted: the chosen share of peak")

@@ -1,0 +1,78 @@
+"""Keep a lab's figures next to its notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from enterprise_lab.estimate import Estimate
+from enterprise_lab.estimate.value import html_table
+from enterprise_lab.measure import records
+from enterprise_lab.measure.records import Origin, Record
+from enterprise_lab.measure.timing import Measurement
+from enterprise_lab.units import format_figure
+
+FILE = Path("records.jsonl")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was kept, as a table in Jupyter."""
+
+    records: tuple[Record, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                r.metric,
+                format_figure(r.value, r.unit),
+                "" if r.low is None or r.high is None
+                else f"{format_figure(r.low, r.unit)} to {format_figure(r.high, r.unit)}",
+                r.origin.value,
+            )
+            for r in self.records
+        ]  # fmt: skip
+        return html_table(
+            rows, header=("metric", "figure", "range", "origin"), caption=f"kept in {FILE}"
+        )
+
+
+def record(
+    lab: str, *, device: str, **figures: Estimate | Measurement | list[Estimate | Measurement]
+) -> Recorded:
+    """Append figures to records.jsonl in the current folder and show them.
+
+    Each keyword is a metric; a list gives the same metric from several origins.
+    """
+    kept = []
+    for metric, given in figures.items():
+        for figure in given if isinstance(given, list) else [given]:
+            kept.append(_as_record(lab, device, metric, figure))
+    records.append(FILE, kept)
+    return Recorded(tuple(kept))
+
+
+def _as_record(lab: str, device: str, metric: str, figure: Estimate | Measurement) -> Record:
+    if isinstance(figure, Estimate):
+        return Record(
+            lab=lab,
+            metric=metric,
+            value=figure.value,
+            unit=figure.unit,
+            origin=Origin.ESTIMATED,
+            low=figure.low,
+            high=figure.high,
+            device=device,
+            source=figure.source,
+        )
+    return Record(
+        lab=lab,
+        metric=metric,
+        value=figure.seconds,
+        unit="s",
+        origin=Origin.MEASURED,
+        low=figure.low_seconds,
+        high=figure.high_seconds,
+        n=figure.n,
+        device=device,
+    )
