@@ -25,7 +25,7 @@ lab: .venv/.ready ## Open the labs in JupyterLab
 test: lint chromium ## Check everything: lint, tests, notebooks, release
 	$(bin)/pytest
 	$(bin)/pytest --nbval solutions
-	$(bin)/elab release-check
+	$(bin)/elab release check
 
 lint: .venv/.ready-for-tests ## Check style, formatting, types and import contracts
 	$(bin)/ruff check
@@ -34,10 +34,10 @@ lint: .venv/.ready-for-tests ## Check style, formatting, types and import contra
 	$(bin)/lint-imports
 
 release: .venv/.ready-for-tests ## Execute the solutions and make the student notebooks from them
-	@$(bin)/elab release
+	@$(bin)/elab release make
 
 release-check: .venv/.ready-for-tests ## Check that sources, solutions and student notebooks agree
-	@$(bin)/elab release-check
+	@$(bin)/elab release check
 
 chromium:
 	@tests/browser/install-chromium
