@@ -53,7 +53,7 @@ def release_make(
     """
     from enterprise_lab.authoring.release import make
 
-    make(Path.cwd(), everything, typer.echo)
+    make(Path(), everything, typer.echo)
 
 
 @release_app.command("check")
@@ -65,7 +65,7 @@ def release_check() -> None:
 
     from enterprise_lab.authoring.check import check
 
-    faults = check(Path.cwd(), typer.echo)
+    faults = check(Path(), typer.echo)
     if not faults:
         typer.echo("The labs can be released.")
         return
@@ -93,7 +93,7 @@ def grade(
     """
     from enterprise_lab.authoring.grade import grade_submissions
 
-    grade_submissions(Path.cwd(), submissions, csv, cell_seconds, typer.echo)
+    grade_submissions(Path(), submissions, csv, cell_seconds, typer.echo)
 
 
 catalog_app = typer.Typer(
@@ -160,6 +160,32 @@ def _print_rows(kind: str, text: str, rows_about: Callable[[str], Sequence[Any]]
     if not rows:
         raise UnknownNameError(kind, text, [row.name for row in rows_about("")])
     Console().print(RowTable(rows))
+
+
+batch_app = typer.Typer(no_args_is_help=True, help="Run notebooks over parameters, and compare.")
+app.add_typer(batch_app, name="batch")
+
+PlanArgument = Annotated[Path, typer.Argument(help="The plan file: batches/NAME.yaml.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that results go to.")]
+
+
+@batch_app.command("check")
+def batch_check(plan: PlanArgument, runs: RunsOption = Path("runs")) -> None:
+    """Check all of a plan and list its runs, without running any."""
+    from enterprise_lab.batch import terminal
+
+    terminal.check(plan, runs)
+
+
+@batch_app.command("run")
+def batch_run(plan: PlanArgument, runs: RunsOption = Path("runs")) -> None:
+    """Run what has not succeeded yet, then write the table and the report.
+
+    Exits with 0 when all runs have succeeded, 1 when one has not, 2 when the plan is wrong.
+    """
+    from enterprise_lab.batch import terminal
+
+    raise typer.Exit(terminal.run(plan, runs))
 
 
 def main() -> None:

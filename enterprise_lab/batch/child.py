@@ -1,0 +1,73 @@
+"""One run in a process of its own: execute a notebook with papermill, then say how it ended.
+
+The job is one line of JSON on standard input; the working folder is the run's. The exit code is
+0 when the notebook succeeded; otherwise `outcome.json` tells why. Standard input stays open as
+long as the runner lives: when it closes, the run is nobody's and ends at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from threading import Thread
+
+from nbclient.exceptions import DeadKernelError
+from papermill import execute_notebook
+from papermill.exceptions import PapermillExecutionError
+
+from enterprise_lab.batch import processes
+from enterprise_lab.batch.job import OUTCOME, Job, Outcome
+from enterprise_lab.batch.store import NOTEBOOK, State
+
+def main() -> int:
+    """Execute the job on standard input and return the exit code."""
+    job = Job.model_validate_json(sys.stdin.readline())
+    Thread(target=_leave_with_the_runner, daemon=True).start()
+    try:
+        execute_notebook(
+            job.notebook,
+            NOTEBOOK,
+            parameters=job.parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+    except PapermillExecutionError as error:
+        cell = f"cell In [{error.exec_count}]" if error.exec_count else "a cell"
+        return _say(State.FAILED, f"{cell}: {error.ename}: {error.evalue}")
+    except DeadKernelError:
+        return _say(State.KERNEL_DIED, f"the kernel died{_last_cell()}")
+    return 0
+
+
+def _say(status: State, error: str) -> int:
+    Path(OUTCOME).write_text(Outcome(status=status, error=error).model_dump_json())
+    return 1
+
+
+def _last_cell() -> str:
+    """Name the cell that was running, from the notebook papermill saves as it goes."""
+    cells = json.loads(Path(NOTEBOOK).read_text(encoding="utf-8"))["cells"]
+    begun = [
+        c
+        for c in cells
+        if c["cell_type"] == "code" and c["metadata"].get("papermill", {}).get("start_time")
+    ]
+    if not begun:
+        return ""
+    first_line = "".join(begun[-1]["source"]).partition("\n")[0]
+    return f" in the cell that begins with `{first_line}`"
+
+
+def _leave_with_the_runner() -> None:
+    sys.stdin.read()
+    processes.kill(os.environ[processes.MARKER])
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Comparison pictures: one figure of every run, on one axis, with its origin and interval."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from enterprise_lab.batch.comparison import Series, independent_parameters, shared_series
+from enterprise_lab.batch.results import Result
+from enterprise_lab.batch.store import State
+from enterprise_lab.measure.records import Origin
+from enterprise_lab.units import DAY, HOUR, format_figure
+
+MAX_PICTURES = 6
+_MAX_COLOURS = 7
+_LOG_FROM_RATIO = 20
+
+# Okabe and Ito, "Color universal design" (2008), less the yellow, too pale on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = {
+    Origin.MEASURED: "o",
+    Origin.ESTIMATED: "D",
+    Origin.RECORDED: "s",
+    Origin.PUBLISHED: "^",
+}
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "svg.hashsalt": "enterprise-lab",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.edgecolor": "#7b8794",
+    "text.color": "#1f2933",
+    "axes.labelcolor": "#1f2933",
+    "xtick.color": "#3e4c59",
+    "ytick.color": "#1f2933",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI, with the words for those who cannot see it."""
+
+    title: str
+    source: str
+    text: str
+
+
+def comparison_pictures(results: Sequence[Result]) -> list[Picture]:
+    """Draw what runs share and what the compared hardware or parameters change."""
+    succeeded = [r for r in results if r.state == State.SUCCEEDED]
+    if len(succeeded) < 2:
+        return []
+    by_metric: dict[str, list[Series]] = {}
+    for one in shared_series(succeeded):
+        by_metric.setdefault(one.metric, []).append(one)
+    layout = _Layout.of(succeeded)
+    return [
+        _picture(series, succeeded, layout)
+        for series in by_metric.values()
+        if any(layout.compares(one, succeeded) for one in series)
+    ][:MAX_PICTURES]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Rows are the first varying parameters; colours within a row are the last one's values."""
+
+    rows: tuple[str, ...]
+    colour: str | None
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> _Layout:
+        names = independent_parameters([r.run for r in results])
+        if len(names) > 1 and len({str(r.run.parameters.get(names[-1])) for r in results}) <= (
+            _MAX_COLOURS
+        ):
+            return cls(tuple(names[:-1]), names[-1])
+        return cls(tuple(names), None)
+
+    def row(self, result: Result) -> str:
+        names = (str(result.run.parameters.get(n, "")) for n in self.rows)
+        return "\n".join(names) if self.rows else result.run.notebook
+
+    def hue(self, result: Result) -> str:
+        return str(result.run.parameters.get(self.colour, "")) if self.colour else ""
+
+    def compares(self, series: Series, results: Sequence[Result]) -> bool:
+        """Whether the figure differs within a row, or there is one run a row."""
+        if self.colour is None:
+            return True
+        values: dict[str, set[float]] = {}
+        for result in results:
+            if record := result.figure(series.metric, series.origin):
+                values.setdefault(self.row(result), set()).add(record.value)
+        return any(len(held) > 1 for held in values.values())
+
+
+def _picture(series: Sequence[Series], results: Sequence[Result], layout: _Layout) -> Picture:
+    rows = list(dict.fromkeys(layout.row(r) for r in results))
+    hues = list(dict.fromkeys(layout.hue(r) for r in results))
+    scale, unit = _axis_unit(series, results)
+    title = f"{series[0].label[0].upper()}{series[0].label[1:]}"
+    with rc_context(_STYLE):
+        height = 1.3 + len(rows) * max(0.42, 0.26 * len(hues) + 0.16)
+        figure = Figure(figsize=(8.4, height), layout="constrained")
+        axes = figure.subplots()
+        ratio = _draw(axes, series, results, layout, rows, hues, scale)
+        if ratio > _LOG_FROM_RATIO:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.12g}")
+            axes.xaxis.set_minor_formatter(lambda *_: "")
+        else:
+            axes.set_xlim(left=0)
+        axes.margins(x=0.12)
+        log = ", log scale" if ratio > _LOG_FROM_RATIO else ""
+        axes.set_xlabel(f"{title} [{unit}{log}]" if unit or log else title)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#d8dee4", linewidth=0.8)
+        axes.set_axisbelow(True)
+        for edge in range(1, len(rows)):
+            axes.axhline(edge - 0.5, color="#e4e7eb", linewidth=0.8)
+        _legend(figure, series, hues, layout)
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    source = "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode()
+    return Picture(title, source, _words(title, series, results, layout))
+
+
+def _draw(
+    axes: Axes,
+    series: Sequence[Series],
+    results: Sequence[Result],
+    layout: _Layout,
+    rows: list[str],
+    hues: list[str],
+    scale: float,
+) -> float:
+    """Place every run's figures; return the ratio of the largest to the smallest."""
+    values = []
+    for result in results:
+        hue = hues.index(layout.hue(result))
+        y = rows.index(layout.row(result)) + (hue - (len(hues) - 1) / 2) * 0.8 / len(hues)
+        colour = _COLOURS[hue % len(_COLOURS)]
+        for one in series:
+            record = result.figure(one.metric, one.origin)
+            if record is None:
+                continue
+            value = record.value / scale
+            values.append(value)
+            if record.low is not None and record.high is not None:
+                axes.plot(
+                    [record.low / scale, record.high / scale], [y, y],
+                    color=colour, linewidth=1.6, marker="|", markersize=7, alpha=0.75,
+                )  # fmt: skip
+                values += [record.low / scale, record.high / scale]
+            axes.plot(
+                [value], [y], _MARKERS[one.origin], color=colour, markersize=7,
+                markerfacecolor=colour if one.origin == Origin.MEASURED else "white",
+                markeredgewidth=1.8, zorder=3,
+            )  # fmt: skip
+            if len(series) == 1:
+                axes.annotate(
+                    format_figure(record.value, record.unit),
+                    ((record.high or record.value) / scale, y),
+                    xytext=(9, 0), textcoords="offset points", va="center", fontsize=9,
+                    color="#3e4c59",
+                )  # fmt: skip
+    return max(values) / min(values) if min(values) > 0 else 1.0
+
+
+def _legend(
+    figure: Figure, series: Sequence[Series], hues: list[str], layout: _Layout
+) -> None:
+    colours = [
+        Line2D([], [], color=c, linewidth=5, label=h)
+        for h, c in zip(hues, _COLOURS, strict=False)
+        if layout.colour
+    ]
+    origins = [
+        Line2D(
+            [], [], color="#3e4c59", linestyle="none", marker=_MARKERS[one.origin],
+            markerfacecolor="#3e4c59" if one.origin == Origin.MEASURED else "white",
+            markeredgewidth=1.8, label=str(one.origin),
+        )
+        for one in series
+    ]  # fmt: skip
+    figure.legend(
+        handles=[*colours, *origins], loc="outside upper left", frameon=False,
+        ncols=min(5, len(colours) + len(origins)), handlelength=1.2, columnspacing=1.4,
+    )  # fmt: skip
+
+
+def _axis_unit(series: Sequence[Series], results: Sequence[Result]) -> tuple[float, str]:
+    """The size and name of the unit in which the typical figure is a handy number."""
+    found = [r.figure(s.metric, s.origin) for s in series for r in results]
+    values = sorted(abs(f.value) for f in found if f and f.value)
+    middle = values[len(values) // 2] if values else 1.0
+    unit = series[0].unit
+    if unit == "s" and middle >= 90:
+        sizes = ((DAY, "days"), (HOUR, "hours"), (60, "minutes"))
+        return next((float(s), n) for s, n in sizes if middle >= 1.5 * s)
+    if unit in ("USD", "1"):
+        return 1.0, "" if unit == "1" else "USD"
+    power = 3 * math.floor(math.log10(middle) / 3)
+    power = min(24, max(-9, power))
+    prefix = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P",
+              18: "E", 21: "Z", 24: "Y"}[power]  # fmt: skip
+    return 10.0**power, f"{prefix}{unit}"
+
+
+def _words(
+    title: str, series: Sequence[Series], results: Sequence[Result], layout: _Layout
+) -> str:
+    parts = []
+    for result in results:
+        name = " on ".join(filter(None, [layout.row(result).replace("\n", ", "), layout.hue(result)]))
+        figures = " and ".join(f"{one.text(result)} {one.origin}" for one in series)
+        parts.append(f"{name}: {figures}")
+    return f"{title}. {'; '.join(parts)}."
