@@ -1,0 +1,142 @@
+"""A student opens lab 01 in JupyterLab and uses it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+LAB = "01_compute_estimation/compute_estimation.ipynb"
+START_SECONDS = 60
+CELL_SECONDS = 60
+STOP_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[str]:
+    """The address of a JupyterLab on a copy of labs/, with the settings of a new user."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(pytestconfig.rootpath / "labs", home / "labs")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    arguments = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+    ]
+    with (home / "server.log").open("w") as log:
+        server = psutil.Popen(
+            [sys.executable, "-m", "jupyterlab", *arguments, str(home / "labs")],
+            env={**_environment_without_jupyter_settings(), "HOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_for(server, address, home / "server.log")
+        yield address
+    finally:
+        _stop(server)
+
+
+def _environment_without_jupyter_settings() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "IPYTHON"))
+    }
+
+
+def _wait_for(server: psutil.Popen, address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/api/status").close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+def _stop(server: psutil.Popen) -> None:
+    """End the server and fail if it leaves a kernel behind."""
+    family = [server, *server.children(recursive=True)]
+    server.terminate()
+    _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
+    for process in left:
+        process.kill()
+    assert not left, f"JupyterLab left processes behind: {left}"
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    yield context.new_page()
+    context.close()
+
+
+def _run_until(wanted: Locator, notebook: Locator, cells: int) -> None:
+    """Press Shift+Enter, cell by cell, until what is wanted shows."""
+    running = notebook.locator(".jp-InputPrompt", has_text="[*]")
+    for _ in range(cells):
+        notebook.page.keyboard.press("Shift+Enter")
+        expect(running).to_have_count(0, timeout=CELL_SECONDS * 1000)
+        if wanted.count():
+            return
+    pytest.fail("No cell of the notebook shows it")
+
+
+def test_a_student_runs_the_first_cells_and_moves_the_what_if_panel(
+    page: Page, jupyterlab: str, screenshots: Path, pytestconfig: pytest.Config
+) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    cells = len(nbformat.read(pytestconfig.rootpath / "labs" / LAB, as_version=4).cells)
+
+    page.goto(f"{jupyterlab}/lab/tree/{LAB}")
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=START_SECONDS * 1000)
+    notebook = page.locator(".jp-Notebook")
+    notebook.locator(".jp-Cell").first.click()
+
+    preflight = notebook.locator(".jp-OutputArea table", has_text="Preflight")
+    _run_until(preflight, notebook, cells)
+    expect(preflight).to_be_visible()
+    page.screenshot(path=screenshots / "lab_01_preflight.png")
+
+    picture = notebook.locator(".jp-RenderedImage img").first
+    _run_until(picture, notebook, cells)
+    picture.scroll_into_view_if_needed()
+    assert picture.evaluate("image => image.naturalWidth") > 0
+    page.screenshot(path=screenshots / "lab_01_picture.png")
+
+    panel = notebook.locator(".widget-vbox", has=page.locator(".widget-slider"))
+    _run_until(panel, notebook, cells)
+    answer, chart = panel.locator(".widget-html-content"), panel.locator("img")
+    answer_before, chart_before = answer.inner_text(), chart.get_attribute("src") or ""
+    page.screenshot(path=screenshots / "lab_01_panel.png")
+    panel.get_by_role("slider").first.press("ArrowRight")
+    expect(answer).not_to_have_text(answer_before)
+    expect(chart).not_to_have_attribute("src", chart_before)
+    page.screenshot(path=screenshots / "lab_01_panel_moved.png")
+
+    assert not errors
