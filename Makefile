@@ -22,9 +22,8 @@ run: .venv/.ready ## Run the starter plan; its report is runs/starter/report/ind
 lab: .venv/.ready ## Open the labs in JupyterLab
 	@$(bin)/jupyter lab --allow-root labs
 
-test: lint chromium ## Check everything: lint, tests, notebooks, release
+test: lint chromium ## Check everything: lint, tests of code and notebooks, release
 	$(bin)/pytest
-	$(bin)/pytest --nbval solutions
 	$(bin)/elab release check
 
 lint: .venv/.ready-for-tests ## Check style, formatting, types and import contracts
