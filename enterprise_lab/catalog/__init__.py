@@ -19,7 +19,12 @@ from enterprise_lab.catalog.ec2 import (
 )
 from enterprise_lab.catalog.hardware import Accelerator, accelerator, accelerators
 from enterprise_lab.catalog.names import find
-from enterprise_lab.catalog.published import PublishedRun, published_pretraining
+from enterprise_lab.catalog.published import (
+    PublishedRun,
+    Statement,
+    pretraining_statements,
+    published_pretraining,
+)
 from enterprise_lab.catalog.rows import CatalogError, Listing, Row
 
 __all__ = [
@@ -32,6 +37,7 @@ __all__ = [
     "PublishedRun",
     "Retired",
     "Row",
+    "Statement",
     "accelerator",
     "accelerators",
     "entry",
@@ -39,6 +45,7 @@ __all__ = [
     "instances",
     "model",
     "models",
+    "pretraining_statements",
     "price",
     "prices",
     "published_pretraining",

@@ -21,11 +21,13 @@ class RowTable:
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:  # noqa: ARG002
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table, and the footnote where a figure is unverified."""
         figures = [figure for figure in self.rows[0].figures if figure.brief]
         lines = [[figure.text(row, UNVERIFIED) for figure in figures] for row in self.rows]
-        table = Table(*(figure.title for figure in figures))
+        table = Table()
+        for number, figure in enumerate(figures):
+            table.add_column(figure.title, overflow="fold", no_wrap=number == 0)
         for line in lines:
             table.add_row(*map(Text, line))
         yield table
@@ -38,7 +40,7 @@ class RowCard:
     def __init__(self, row: Row) -> None:
         self.row = row
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:  # noqa: ARG002
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the row's figures, note and source, then its prices."""
         lines = [(figure.title, figure.text(self.row, UNVERIFIED)) for figure in self.row.figures]
         grid = Table.grid(padding=(0, 2))

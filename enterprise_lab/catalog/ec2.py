@@ -28,7 +28,7 @@ class Price(Row):
     identity: ClassVar[tuple[str, ...]] = ("instance", "date", "region", "market")
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("Instance", "instance"),
-        Figure("Price", "usd_per_hour", lambda usd: f"${usd:,.4f}/h"),
+        Figure("Price, USD/h", "usd_per_hour", lambda usd: f"{usd:,.4f}"),
         Figure("On", "date"),
         Figure("Region", "region"),
         Figure("Market", "market", lambda market: market.replace("_", " ")),
@@ -41,7 +41,7 @@ def _gib(size: int) -> str:
 
 def _dated(price: Price) -> str:
     guess = " (unverified)" if price.unverified else ""
-    return f"${price.usd_per_hour:,.4g}/h on {price.date}{guess}"
+    return f"{price.usd_per_hour:,.4f} on {price.date}{guess}"
 
 
 class Instance(Row):
@@ -76,7 +76,7 @@ class Instance(Row):
         Figure("Memory", "memory_bytes", _gib),
         Figure("Network", "network_gbps", lambda rate: f"{rate:g} Gbit/s", brief=False),
         Figure("Link between accelerators", "intra_node_link", brief=False),
-        Figure("On demand, us-east-1", "latest_price", _dated),
+        Figure("On demand in us-east-1, USD/h", "latest_price", _dated),
         Figure("Status", "status"),
         Figure("Replaced by", "replaced_by", brief=False),
     )

@@ -34,14 +34,16 @@ def find_all(kind: str, query: str, known: Iterable[str]) -> list[str]:
     exact = [name for name in names if fold(name) == fold(query)]
     found = exact or [name for name in names if _abbreviates(query, name)]
     if not found:
-        raise UnknownNameError(kind, query, names)
+        begun = [name for name in names if fold(query) and fold(name).startswith(fold(query))]
+        raise UnknownNameError(kind, query, begun or names)
     return found
 
 
 def mentions(text: str, *fields: str | None) -> bool:
-    """Whether every word of `text` occurs in the fields."""
-    haystack = " ".join(fold(field) for field in fields if field)
-    return all(word in haystack for word in _words(text))
+    """Whether every word of `text` begins a word of the fields, or a field run together."""
+    given = [field for field in fields if field]
+    beginnings = [fold(field) for field in given] + [w for field in given for w in _words(field)]
+    return all(any(known.startswith(word) for known in beginnings) for word in _words(text))
 
 
 def _words(text: str) -> list[str]:

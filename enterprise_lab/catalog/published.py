@@ -58,3 +58,32 @@ def _all() -> tuple[PublishedRun, ...]:
 def published_pretraining() -> Listing[PublishedRun]:
     """List published BERT-large pre-training speeds, on one to sixteen accelerators."""
     return Listing(_all())
+
+
+class Statement(Row):
+    """What a source says of a model's pre-training as a whole."""
+
+    model: str
+    quantity: Literal["tokens", "training FLOPs", "hours", "days"]
+    value: PositiveFloat
+    hardware: str = ""
+    who: str
+
+    identity: ClassVar[tuple[str, ...]] = ("model", "quantity", "hardware", "who")
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("Who", "who"),
+        Figure("Model", "model"),
+        Figure("Quantity", "quantity"),
+        Figure("Figure", "value", lambda value: f"{value:,.4g}"),
+        Figure("Hardware", "hardware"),
+    )
+
+
+@cache
+def _statements() -> tuple[Statement, ...]:
+    return read(DATA / "statements.csv", Statement)
+
+
+def pretraining_statements() -> Listing[Statement]:
+    """List what papers and projects say BERT's pre-training took; they contradict each other."""
+    return Listing(_statements())

@@ -113,7 +113,7 @@ def read(file: Traversable, row_type: type[RowT]) -> tuple[RowT, ...]:
             rows[identity] = row
     except csv.Error as error:
         raise CatalogError(
-            f"{file.name}, line {lines.line_num} is not CSV: {error}.", "Mend its quotes."
+            f"{file.name}, line {lines.reader.line_num} is not CSV: {error}.", "Mend its quotes."
         ) from error
     return tuple(rows.values())
 
@@ -137,17 +137,14 @@ def _check_row(where: str, cells: dict[str | Any, str | Any], row_type: type[Row
         return row_type.model_validate({column: cell for column, cell in cells.items() if cell})
     except ValidationError as error:
         first = error.errors()[0]
-        column = ", column " + str(first["loc"][-1]) if first["loc"] else ""
+        column = str(first["loc"][-1]) if first["loc"] else ""
+        place = f"{where}, column {column}" if column else where
         mend = (
             "Fill it in; no row goes without."
             if first["type"] == "missing"
-            else f"Mend it; it is now {first['input']!r}."
-            if column
-            else "Mend the row."
+            else f"Mend it; it is now {cells.get(column, '')!r}."
         )
-        raise CatalogError(f"{where}{column}: {first['msg']}.", mend) from error
-    except CatalogError:
-        raise
+        raise CatalogError(f"{place}: {first['msg']}.", mend) from error
     except LabError as error:
         raise CatalogError(f"{where}: {error.problem}", error.remedy) from error
 
