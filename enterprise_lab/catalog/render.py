@@ -36,7 +36,7 @@ def card(row: Any) -> str:
         lines.append(("Note", html.escape(row.note)))
     lines.append(("Source", _linked(row.source)))
     body = "".join(
-        f'<tr><th style="text-align:left">{html.escape(title)}</th>'
+        f'<tr><th style="text-align:left; white-space:nowrap">{html.escape(title)}</th>'
         f'<td style="text-align:left">{text}</td></tr>'
         for title, text in lines
     )
