@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -95,11 +96,17 @@ class Course:
                 warnings.simplefilter("ignore", SAWarning)
                 converter(coursedir=directory, config=self._config, log=log).start()
         except NbGraderException as error:
-            traceback = next((m for m in handler.messages if "Traceback" in m), str(error))
             raise NbgraderError(
-                f"nbgrader says: {traceback.strip().splitlines()[-1]}.",
+                f"nbgrader says: {_reason(handler.messages, error)}.",
                 "Mend the cell's markers or its nbgrader metadata.",
             ) from error
+
+
+def _reason(messages: list[str], error: Exception) -> str:
+    """Find the sentence in what nbgrader logged: the end of a traceback without its class."""
+    tracebacks = [m.strip().splitlines()[-1] for m in messages if m.startswith("Traceback")]
+    sentence = re.sub(r"^[\w.]+: ", "", tracebacks[0]) if tracebacks else str(error)
+    return " ".join(sentence.split()).rstrip(".")
 
 
 @contextmanager

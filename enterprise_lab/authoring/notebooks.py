@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,8 +49,11 @@ def read_text(path: Path) -> NotebookNode:
 def read(path: Path) -> NotebookNode:
     """Read a notebook in today's format; LabError when the file is not one."""
     try:
-        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
+        with warnings.catch_warnings():
+            # Missing and repeated cell ids, which nbformat mends.
+            warnings.simplefilter("ignore", FutureWarning)
+            notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+            nbformat.validate(notebook)
     except Exception as error:
         # nbformat raises KeyError, AttributeError and others on JSON of another shape.
         raise LabError(
