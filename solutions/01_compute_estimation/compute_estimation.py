@@ -1,0 +1,737 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lab 01 · Compute estimation
+#
+# **What does it take to pre-train BERT on Wikipedia, and which AWS GPU instance should we rent?**
+#
+# Somebody in your company wants a language model of their own, trained from nothing. Before a
+# dollar is spent you are asked four things: how much arithmetic is it, does it fit in memory, how
+# long will it take, and what will the bill be? This lab answers all four with a pencil's worth of
+# formulas, then checks them against a clock and against what others have published.
+#
+# When you are done you can
+#
+# - count the parameters of a Transformer from its shape, exactly;
+# - count the operations of training it, and know what the rule "6 N D" leaves out;
+# - say what training keeps in memory, and which batch fits on which GPU;
+# - turn operations into days and days into dollars, with an honest range;
+# - choose an instance under a deadline and a budget, and defend the choice.
+#
+# In the enterprise workflow this is the very first step: the estimate that decides whether there
+# is a project at all. Seven exercises, about 90 minutes. You need no GPU.
+
+# %% tags=["parameters"]
+from typing import Literal
+
+profile: Literal["smoke", "full"] = "smoke"  # smoke: seconds on two cores; full: a longer clock
+model: str = "bert-base-uncased"  # a Transformer of the catalogue
+instance: str = "p4d.24xlarge"  # the EC2 instance to look at closely
+sequence_length: int = 128  # tokens in a sequence
+global_batch: int = 256  # sequences in one optimizer step
+steps: int = 1_000_000  # optimizer steps
+
+# %%
+import math
+import time
+
+import numpy as np
+from IPython.display import Markdown
+
+from enterprise_lab import catalog, costing, course, estimate
+from enterprise_lab.course import lab01, pictures
+from enterprise_lab.course.what_if import WhatIf
+from enterprise_lab.measure.devices import resident_memory
+from enterprise_lab.measure.matmul import matmul_rate
+from enterprise_lab.measure.timing import Measurement, measure
+from enterprise_lab.units import DAY, GIB, format_si
+
+started = time.perf_counter()
+preflight = course.preflight("01_compute_estimation", profile)
+preflight
+
+# %% [markdown]
+# That is what this machine has, and how long the lab's own computing will take here. Now the
+# question itself. Write down a guess before you go on: training BERT-base took its authors a
+# million steps. On a rented machine with eight A100 GPUs, is that **hours, days or weeks**? And is
+# the bill nearer **100, 1,000 or 10,000 dollars**?
+#
+# Then run the next cell and play. By the end of the lab you will have written every formula behind
+# this panel yourself.
+
+# %%
+shape = catalog.model(model).shape
+# BERT recipes run the output head on the masked positions only, decoders on all of them.
+predicted_share = estimate.GATHERED_SHARE if shape.kind == "encoder" else 1.0
+candidates = ["g4dn.12xlarge", "g5.12xlarge", "p3.8xlarge", "p3.16xlarge", "p4d.24xlarge"]
+candidates += [instance] if instance not in candidates else []
+typical = estimate.published_efficiency("A100-SXM4-40GB", "fp16")
+
+WhatIf(
+    shape,
+    candidates,
+    sequence_length=sequence_length,
+    global_batch=global_batch,
+    steps=steps,
+    efficiency=typical.value,
+    predicted_share=predicted_share,
+)
+
+# %% [markdown]
+# ## 1 · Parameters: how big is the model?
+#
+# Everything follows from a model's **shape**: how many layers, how wide, how many words it knows.
+
+# %% tags=["nbval-check-output"]
+catalog.model(model)
+
+# %% [markdown]
+# With hidden width $d$, MLP width $f$, $L$ layers, a vocabulary of $V$ and $P$ positions, an
+# encoder like BERT is made of these tables and linear layers. A linear layer from $a$ to $b$ has
+# $ab$ weights and $b$ biases; a layer norm has $2d$ parameters.
+#
+# | part | consists of |
+# |---|---|
+# | embeddings | one vector of $d$ a word, a position, and a token type; one layer norm |
+# | each layer: attention | four linear layers from $d$ to $d$ (queries, keys, values, output) |
+# | each layer: MLP | one linear layer from $d$ to $f$ and one back |
+# | each layer: norms | two layer norms |
+# | pooler, once | one linear layer from $d$ to $d$ |
+#
+# Which part do you expect to be the largest: attention, the MLP or the embeddings?
+
+# %%
+shapes = {name: catalog.model(name).shape for name in ("bert-base-uncased", "bert-large-uncased")}
+pictures.parameter_shares(shapes | {"gpt2": catalog.model("gpt2").shape, model: shape})
+
+# %% [markdown]
+# ### Exercise 1 · Count the parameters
+#
+# ★★☆ · 15 minutes · 2 points
+#
+# Write the exact number of parameters of a BERT encoder as a function of its shape, from the table
+# above. Not a rule of thumb: to the integer.
+#
+# <details><summary>Hint for "too small": where do parameters hide?</summary>
+#
+# In biases and norms. Take the table row by row and write down weights and biases for each linear
+# layer; then count how many layer norms the whole model has.
+# </details>
+# <details><summary>Hint: how do I check a part by itself?</summary>
+#
+# `shape.parameter_terms` holds the count of each part for the model of this lab.
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "parameters", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def count_parameters(
+    layers: int, hidden: int, ffn: int, vocabulary: int, positions: int, token_types: int
+) -> int:
+    """Count the parameters of a BERT encoder with its pooler.
+
+    layers: number of layers; hidden: width d; ffn: width of the MLP; vocabulary, positions,
+    token_types: rows of the three embedding tables. Returns the exact number.
+
+    Example: a tiny encoder with layers=1, hidden=2, ffn=4, vocabulary=10, positions=3 and
+    token_types=2 has 94 parameters: 34 in the embeddings with their norm, 24 in attention, 22 in
+    the MLP, 8 in the layer's norms and 6 in the pooler.
+    """
+    ### BEGIN SOLUTION
+    embeddings = (vocabulary + positions + token_types) * hidden + 2 * hidden
+    attention = 4 * (hidden * hidden + hidden)
+    mlp = hidden * ffn + ffn + ffn * hidden + hidden
+    norms = 2 * 2 * hidden
+    pooler = hidden * hidden + hidden
+    return embeddings + layers * (attention + mlp + norms) + pooler
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-parameters", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.parameters(count_parameters)
+### BEGIN HIDDEN TESTS
+assert count_parameters(12, 768, 3072, 30522, 512, 2) == 109_482_240
+assert count_parameters(24, 1024, 4096, 30522, 512, 2) == 335_141_888
+assert count_parameters(12, 768, 3072, 28996, 512, 2) == 108_310_272
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 2 · Operations: how much arithmetic is it?
+#
+# A **FLOP** is one floating-point operation. Multiplying a vector of $a$ numbers by an $a \times b$
+# matrix takes $ab$ multiplications and as many additions: $2ab$ FLOPs. So in the forward pass each
+# weight of a linear layer costs 2 FLOPs for each token.
+#
+# Going backward costs twice as much: one product for the gradient of the layer's input, one for
+# the gradient of its weights. Together: **6 FLOPs for each weight and token**, which is the rule
+# of thumb $6ND$ for $N$ parameters and $D$ tokens.
+#
+# The rule leaves out that attention multiplies activations with each other. In a sequence of $s$
+# tokens, queries times keys is an $s \times d$ by $d \times s$ product, $2s^2d$ FLOPs forward in each
+# layer, and scores times values is another. And it counts embeddings, which are looked up and not
+# multiplied.
+
+# %% tags=["nbval-check-output"]
+per_sequence = estimate.training_flops(
+    shape, sequence_length=sequence_length, predicted_share=predicted_share
+)
+tokens = steps * global_batch * sequence_length
+total_flops = sum(per_sequence.values()) * steps * global_batch
+rule = estimate.rule_of_thumb_flops(shape.parameters, tokens)
+Markdown(
+    f"{steps:,} steps of {global_batch} sequences of {sequence_length} tokens are"
+    f" {tokens / 1e9:.1f} billion tokens. English Wikipedia has 2.5 billion words"
+    f" ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)), so the model sees it about"
+    f" {tokens / 2.5e9:.0f} times over. The work: **{format_si(total_flops, 'FLOP')}**, where the"
+    f" rule of thumb says {format_si(rule, 'FLOP')}, {100 * (rule / total_flops - 1):+.0f} %."
+)
+
+# %% [markdown]
+# **Think about it.** The picture below repeats the count for longer sequences, always for *one*
+# token. Linear layers cost the same for every token. What happens to the attention scores when
+# sequences become four times as long? Decide, then look.
+
+# %%
+longest = shape.max_positions or 4096
+lengths = [n for n in (64, 128, 256, 512, 1024, 2048, 4096) if n <= longest]
+pictures.flops_by_length(shape, lengths, predicted_share=predicted_share)
+
+# %% [markdown]
+# ### Exercise 2 · FLOPs of training
+#
+# ★★★ · 20 minutes · 3 points
+#
+# Count the FLOPs of training on some sequences, forward and backward. To keep it short, the model
+# here is the plain one: $L$ layers of attention (four $d \times d$ matrices) and MLP (one $d \times f$,
+# one $f \times d$), attention scores over the whole sequence, and an output head from $d$ to the
+# vocabulary $V$ that runs on every token. Leave out biases, norms and look-ups: they are not matrix
+# products and come to well under a percent.
+#
+# <details><summary>Hint for "too small": which factor?</summary>
+#
+# Divide the FLOPs of a large model by (weights × tokens). If you see 1, 2 or 4 instead of a little
+# over 6, ask which pass, or which half of a multiply-add, is missing.
+# </details>
+# <details><summary>Hint: attention scores</summary>
+#
+# There are two products without weights in each layer. Both have $s \times s$ on one side. Count
+# one sequence, then multiply.
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "flops", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def training_flops(
+    layers: int, hidden: int, ffn: int, vocabulary: int, sequence_length: int, sequences: int
+) -> int:
+    """Count the FLOPs of training on `sequences` sequences of `sequence_length` tokens.
+
+    One multiply-add is two FLOPs; backward costs twice forward.
+
+    Example: layers=1, hidden=2, ffn=4, vocabulary=10, one sequence of 3 tokens: 52 weights in
+    matrices, 936 FLOPs with 3 tokens, and 216 for the scores: 1,152.
+    """
+    ### BEGIN SOLUTION
+    weights = layers * (4 * hidden * hidden + 2 * hidden * ffn) + hidden * vocabulary
+    scores = layers * 2 * sequence_length * hidden
+    forward_per_token = 2 * (weights + scores)
+    return 3 * forward_per_token * sequence_length * sequences
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-flops", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.training_flops(training_flops)
+### BEGIN HIDDEN TESTS
+assert training_flops(1, 2, 4, 10, 3, 1) == 1_152
+assert training_flops(12, 768, 3072, 50257, 1024, 1) == 3 * 291_648_307_200
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 3 · Memory: does it fit?
+#
+# Running a model needs its weights. Training it needs much more. In **mixed precision** with the
+# optimizer Adam, each parameter has
+#
+# | state | bytes | why |
+# |---|---:|---|
+# | weight, 16 bits | 2 | what the matrix units multiply |
+# | gradient, 16 bits | 2 | what backward leaves behind |
+# | master weight, 32 bits | 4 | small updates would vanish in 16 bits |
+# | Adam's first moment, 32 bits | 4 | the direction of travel |
+# | Adam's second moment, 32 bits | 4 | how rough the road is |
+#
+# Datasheets count in GB, 10⁹ bytes; operating systems and cloud consoles in **GiB**, 2³⁰ bytes.
+# The difference is 7 %, enough to run out of memory.
+#
+# ### Exercise 3 · Memory of the states
+#
+# ★☆☆ · 5 minutes · 1 point
+
+
+# %% nbgrader={"grade": false, "grade_id": "states", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def state_memory_gib(parameters: int) -> float:
+    """Return the GiB of all states of mixed-precision Adam, from the table above.
+
+    Example: a model of 2**30 parameters keeps 16 GiB.
+    """
+    ### BEGIN SOLUTION
+    return parameters * (2 + 2 + 4 + 4 + 4) / 2**30
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-states", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.state_memory(state_memory_gib)
+### BEGIN HIDDEN TESTS
+assert state_memory_gib(2**30) == 16
+assert abs(state_memory_gib(7_500_000_000) * 2**30 / 1e9 - 120) < 1e-6
+### END HIDDEN TESTS
+
+# %% [markdown]
+# States are only half of the story. Backward needs what forward computed, so every layer keeps its
+# **activations**. In 16 bits, a layer with $a$ heads keeps for a micro-batch of $b$ sequences
+#
+# $$ s\,b\,d \left(34 + 5\,\frac{a\,s}{d}\right) \text{ bytes} $$
+#
+# (Korthikanti et al. 2022, equation 2; dropout masks take one byte an element). The second term is
+# the table of attention scores: it grows with the *square* of the sequence length.
+#
+# ### Exercise 4 · Memory of the activations
+#
+# ★★☆ · 10 minutes · 2 points
+#
+# <details><summary>Hint for "too large" or "too small" by the same factor everywhere</summary>
+#
+# The formula gives *bytes* of *one layer* for the *whole micro-batch*.
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "activations", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def activation_gib(
+    layers: int, hidden: int, heads: int, sequence_length: int, micro_batch: int
+) -> float:
+    """Return the GiB of activations all layers keep for one micro-batch, in 16 bits.
+
+    Example: layers=2, hidden=64, heads=4, sequence_length=32, micro_batch=8 keeps 1,441,792
+    bytes, about 0.00134 GiB.
+    """
+    ### BEGIN SOLUTION
+    tokens = sequence_length * micro_batch
+    per_layer = tokens * hidden * (34 + 5 * heads * sequence_length / hidden)
+    return layers * per_layer / 2**30
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-activations", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.activations(activation_gib)
+### BEGIN HIDDEN TESTS
+assert abs(activation_gib(2, 64, 4, 32, 8) * 2**30 - 1_441_792) < 1e-6
+### END HIDDEN TESTS
+
+# %% [markdown]
+# **Think about it.** BERT-large at 512 tokens: how many sequences at once would you dare on a V100
+# with 16 GiB? And on an A100 with 40? Decide, then look.
+
+# %%
+picture_shape = catalog.model("bert-large-uncased").shape if shape.kind == "encoder" else shape
+pictures.memory_by_batch(
+    picture_shape,
+    [1, 2, 4, 8, 16, 32],
+    sequence_length=512,
+    predicted_share=predicted_share,
+    devices={
+        "V100 (p3), 16 GiB": catalog.instance("p3.8xlarge").accelerator_memory_bytes,
+        "A100 (p4d), 40 GiB": catalog.instance("p4d.24xlarge").accelerator_memory_bytes,
+    },
+)
+
+# %% [markdown]
+# What doesn't fit at once is done in turns: a **micro-batch** at a time, gradients added up until
+# the global batch is complete. Real frameworks add their own memory and leave gaps, so nobody
+# plans to fill a GPU to the brim; this lab plans for nine tenths of it.
+#
+# ## 4 · Time: how long will it take?
+#
+# A GPU's datasheet has a **peak** rate. Nobody reaches it: matrices are too small to fill the
+# chip, and between the products come norms, softmax and activation functions that wait for
+# memory. The share of peak that is reached is the **efficiency** (MFU, model FLOPs utilisation).
+# It can't be derived with a pencil. It must come from someone who has measured something
+# similar.
+
+# %% tags=["nbval-check-output"]
+chips = ("T4", "A10G", "V100-SXM2-16GB", "A100-SXM4-40GB")
+catalog.Listing([catalog.accelerator(name) for name in chips])
+
+# %%
+published = catalog.published_pretraining()
+pictures.efficiencies(published)
+
+# %% [markdown]
+# Every diamond is a published speed of BERT-large pre-training, turned into a share of peak with
+# the FLOPs counted above. Same model, same chip, and yet a factor of two from one framework to
+# another. That is why this kit never gives you a time without its range.
+#
+# ### Exercise 5 · Days
+#
+# ★☆☆ · 5 minutes · 1 point
+#
+# <details><summary>Hint: check the units</summary>
+#
+# FLOP divided by FLOP/s is seconds. 1 TFLOP/s is 10¹² FLOP/s. Is your answer shorter when there
+# are more devices, and longer when the efficiency is lower?
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "time", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def training_days(flops: float, devices: int, peak_tflops: float, efficiency: float) -> float:
+    """Return the days a training run takes.
+
+    flops: all of its operations; peak_tflops: peak of one device in TFLOP/s; efficiency: share of
+    peak reached, between 0 and 1.
+
+    Example: 8.64e18 FLOPs on 4 devices of 100 TFLOP/s at 0.25 take 1 day.
+    """
+    ### BEGIN SOLUTION
+    seconds = flops / (devices * peak_tflops * 1e12 * efficiency)
+    return seconds / (24 * 3600)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-time", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.training_time(training_days)
+### BEGIN HIDDEN TESTS
+assert abs(training_days(8.64e18, 4, 100.0, 0.25) - 1) < 1e-9
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 5 · Money: what will the bill be?
+#
+# A cloud rents whole **instances** by the hour: a p4d.24xlarge is eight A100s with the processors,
+# memory and network around them, at one price. Prices move, so every price here has a date.
+#
+# ### Exercise 6 · The bill
+#
+# ★☆☆ · 5 minutes · 1 point
+
+
+# %% nbgrader={"grade": false, "grade_id": "bill", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def bill_usd(
+    days: float, instances: int, usd_per_hour: float, devices_per_instance: int
+) -> float:
+    """Return the on-demand bill in dollars.
+
+    usd_per_hour: price of one instance; devices_per_instance: GPUs it has.
+
+    Example: 2 instances of 8 GPUs at 10 dollars an hour for half a day cost 240 dollars.
+    """
+    ### BEGIN SOLUTION
+    return days * 24 * instances * usd_per_hour
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-bill", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.bill(bill_usd)
+### BEGIN HIDDEN TESTS
+assert abs(bill_usd(0.5, 2, 10.0, 8) - 240) < 1e-9
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now everything together, for your model on every candidate. Each device takes the largest
+# micro-batch that fits; efficiency comes from published runs on the same chip, or, where nobody
+# has published any, from other chips: then the range is all the more honest.
+
+# %% tags=["nbval-check-output"]
+options = costing.training_options(
+    shape,
+    candidates,
+    sequence_length=sequence_length,
+    global_batch=global_batch,
+    tokens=tokens,
+    predicted_share=predicted_share,
+)
+options
+
+# %% [markdown]
+# **Think about it.** The T4 in a g4dn is the cheapest GPU by the hour. Is it the cheapest for the
+# job? Compare *dollars an hour* with *operations an hour* for two rows of the table before you go
+# on.
+
+# %%
+slowest = max(option.seconds for option in options if option.training)
+fair_usd = sorted(option.usd for option in options if option.training)[-2]
+pictures.time_and_cost(options, deadline_seconds=0.8 * slowest, budget_usd=1.1 * fair_usd)
+
+# %% [markdown]
+# ### Exercise 7 · Choose
+#
+# ★★☆ · 15 minutes · 3 points
+#
+# Down and to the left is better, but nobody pays for being early. Write the rule: of the options
+# that fit in memory, finish by the deadline and stay within the budget, take the one that costs
+# least. If there is none, say so with `None`: a wrong promise is worse.
+#
+# <details><summary>Hint: in which order?</summary>
+#
+# First throw out what can't be, then compare what is left, by dollars for the whole job.
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "choice", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def choose_instance(options: list[dict], deadline_hours: float, budget_usd: float) -> str | None:
+    """Return the name of the cheapest option that does the job, or None.
+
+    Each option is a dict with name, device_gib (memory of a device), needed_gib (what a device
+    must hold), hours (for the whole job) and usd_per_hour (of the instance).
+
+    Example: of {"name": "a", "device_gib": 16, "needed_gib": 12, "hours": 10, "usd_per_hour": 3}
+    and one called "b" with 40, 12, 2 and 20, "a" costs 30 dollars and "b" 40: "a" it is, unless
+    the deadline is under 10 hours.
+    """
+    ### BEGIN SOLUTION
+    cost = {option["name"]: option["hours"] * option["usd_per_hour"] for option in options}
+    possible = [
+        option["name"]
+        for option in options
+        if option["needed_gib"] <= option["device_gib"]
+        and option["hours"] <= deadline_hours
+        and cost[option["name"]] <= budget_usd
+    ]
+    return min(possible, key=cost.get, default=None)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "check-choice", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false} tags=["nbval-check-output"]
+lab01.choice(choose_instance)
+### BEGIN HIDDEN TESTS
+one = {"name": "a", "device_gib": 16, "needed_gib": 12, "hours": 10, "usd_per_hour": 3}
+two = {"name": "b", "device_gib": 40, "needed_gib": 12, "hours": 2, "usd_per_hour": 20}
+assert choose_instance([one, two], 24, 100) == "a"
+assert choose_instance([one, two], 5, 100) == "b"
+assert choose_instance([one, two], 1, 100) is None
+### END HIDDEN TESTS
+
+# %% tags=["nbval-check-output"]
+best = options.cheapest()
+chosen = next(o for o in options if o.instance.name == instance)
+Markdown(
+    f"With time to spare, **{best.instance.name}** is the cheapest for this job: {best.cost}, in"
+    f" {best.training.training_seconds}. The instance you asked for, {instance}, takes"
+    f" {chosen.training.training_seconds} and costs {chosen.cost}. (All estimated.)"
+)
+
+# %% [markdown]
+# ## 6 · Run and measure: a layer on this machine
+#
+# An estimate you never hold against a clock is a wish. We can't pre-train BERT here, but we can
+# run one of its layers. This is all there is to it, in NumPy:
+
+
+# %%
+def encoder_layer(x: np.ndarray, w: dict[str, np.ndarray], heads: int) -> np.ndarray:
+    """One Transformer layer forward; x has shape (batch, tokens, hidden)."""
+    batch, tokens, hidden = x.shape
+
+    def split(y: np.ndarray) -> np.ndarray:
+        return y.reshape(batch, tokens, heads, hidden // heads).swapaxes(1, 2)
+
+    def normed(y: np.ndarray) -> np.ndarray:
+        centred = y - y.mean(axis=-1, keepdims=True)
+        return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + 1e-12)
+
+    queries, keys, values = (split(x @ w[name]) for name in ("query", "key", "value"))
+    scores = queries @ keys.swapaxes(2, 3) / np.float32(math.sqrt(hidden // heads))
+    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    mixed = scores / scores.sum(axis=-1, keepdims=True) @ values
+    x = normed(x + mixed.swapaxes(1, 2).reshape(x.shape) @ w["out"])
+    inner = x @ w["up"]
+    inner = 0.5 * inner * (1 + np.tanh(0.79788456 * (inner + 0.044715 * inner * inner * inner)))
+    return normed(x + inner @ w["down"])
+
+
+# %% [markdown]
+# **Predict.** Count the layer's FLOPs, measure how fast this processor multiplies matrices of the
+# same size, divide. Will the layer take as long as predicted, longer, or less?
+
+# %%
+batch, layers, budget = (4, 1, 1.5) if profile == "smoke" else (8, shape.layers, 10.0)
+d, ffn = shape.hidden, shape.ffn
+forward = estimate.forward_flops(shape, sequence_length=sequence_length)
+per_layer = sum(forward[t] for t in ("attention projections", "attention scores", "mlp"))
+layer_flops = batch * layers * per_layer / shape.layers
+rate = matmul_rate(batch * sequence_length, d, ffn, budget_seconds=budget / 3)
+predicted_layer = estimate.Estimate(
+    value=layer_flops / rate.flops_per_second,
+    unit="s",
+    source="FLOPs of the layer / matrix rate measured on this machine",
+)
+Markdown(
+    f"{layers} layer(s), {batch} sequences of {sequence_length} tokens:"
+    f" {format_si(layer_flops, 'FLOP')} at {format_si(rate.flops_per_second, 'FLOP/s')}, so"
+    f" {predicted_layer} (estimated)."
+)
+
+# %% [markdown]
+# **Run and measure.**
+
+# %%
+rng = np.random.default_rng(0)
+sizes = {"query": (d, d), "key": (d, d), "value": (d, d), "out": (d, d), "up": (d, ffn)}
+sizes |= {"down": (ffn, d)}
+weights = {
+    name: rng.standard_normal(size, dtype=np.float32) / np.float32(math.sqrt(size[0]))
+    for name, size in sizes.items()
+}
+x = rng.standard_normal((batch, sequence_length, d), dtype=np.float32)
+
+
+def run_layers() -> None:
+    """Run the input through the layers."""
+    y = x
+    for _ in range(layers):
+        y = encoder_layer(y, weights, shape.heads)
+
+
+measured_layer = measure(run_layers, budget_seconds=budget)
+pictures.predicted_beside_measured({"one pass": (predicted_layer, measured_layer)})
+
+# %% [markdown]
+# **Explain.** The prediction counts only matrix products. Softmax, GELU and the norms do few
+# operations but read and write every activation several times, and NumPy does each of those steps
+# apart, with a fresh array each time. That is the gap. On a GPU the same thing happens, which is
+# the main reason why the diamonds above sit between 20 and 45 % of peak and not near 100.
+#
+# ## 7 · Compare: what others have published
+#
+# Now the honest test. We predict speeds that NVIDIA published for BERT-large. So as not to cheat,
+# each prediction takes its efficiency only from the *other* frameworks' rows: no row helps to
+# predict itself or its siblings.
+
+# %%
+large = catalog.model("bert-large-uncased").shape
+runs = [run for run in published if run.precision == "fp16" and not run.suspect]
+rows = []
+for run in runs:
+    others = [other for other in runs if other.framework != run.framework]
+    predicted = estimate.training(
+        large,
+        sequence_length=run.sequence_length,
+        global_batch=run.devices,
+        accelerator=run.accelerator,
+        efficiency=estimate.published_efficiency(run.accelerator, run.precision, others),
+        plan=estimate.Plan(data=run.devices),
+        predicted_share=estimate.GATHERED_SHARE,
+    )
+    speed = run.devices / predicted.step_seconds.value
+    rows.append(
+        {"framework": run.framework, "published": run.sequences_per_second, "predicted": speed}
+    )
+pictures.predicted_and_published(rows)
+
+# %% tags=["nbval-check-output"]
+errors = [abs(row["predicted"] / row["published"] - 1) for row in rows]
+Markdown(
+    f"Over {len(rows)} published rows the median error is **{100 * np.median(errors):.0f} %**, and"
+    f" nine in ten are within {100 * np.quantile(errors, 0.9):.0f} %. That is what one efficiency"
+    f" per chip can do when it knows nothing of software and sequence length. The ranges above say"
+    f" the same, and you now know where they come from."
+)
+
+# %% [markdown]
+# ### Why do sources differ?
+#
+# Look up what BERT's pre-training took, and you will find figures that contradict each other:
+
+# %% tags=["nbval-check-output"]
+catalog.pretraining_statements()
+
+# %% [markdown]
+# Each of them counts something else. BERT's authors took a million steps of 256 sequences, nine
+# tenths of them 128 tokens long and one tenth 512. So how many tokens was it?
+
+# %% tags=["nbval-check-output"]
+base = catalog.model("bert-base-uncased").shape
+sequences = 1_000_000 * 256
+by_length = {
+    n: sum(
+        estimate.training_flops(
+            base, sequence_length=n, predicted_share=estimate.GATHERED_SHARE
+        ).values()
+    )
+    for n in (128, 512)
+}
+accounts = {
+    "as trained: 128, then 512 tokens": (
+        sequences * (0.9 * 128 + 0.1 * 512),
+        sequences * (0.9 * by_length[128] + 0.1 * by_length[512]),
+    ),
+    "as the paper counts: all 512": (sequences * 512, sequences * by_length[512]),
+    "as the GPT-3 paper counts: 6 N D": (2.5e11, 6 * base.parameters * 2.5e11),
+}
+lines = ["| BERT-base | tokens | FLOPs |", "|---|---:|---:|"] + [
+    f"| {name} | {count / 1e9:.0f} billion | {format_si(flops, 'FLOP')} |"
+    for name, (count, flops) in accounts.items()
+]
+Markdown("\n".join(lines))
+
+# %% tags=["nbval-check-output"]
+tpu = catalog.accelerator("TPU v2")
+available = 4 * DAY * 16 * tpu.peak_flops("bf16")
+shares = [100 * flops / available for _, flops in list(accounts.values())[:2]]
+Markdown(
+    f"The authors' own hardware settles some of it. Four days on 16 TPU v2 chips offer"
+    f" {format_si(available, 'FLOP')} at peak. Trained as described they used {shares[0]:.0f} % of"
+    f" that; with 512 tokens throughout it would have been {shares[1]:.0f} %. The GPT-3 paper's"
+    f" count would need {100 * accounts['as the GPT-3 paper counts: 6 N D'][1] / available:.0f} %."
+    f" So before you compare two figures, ask: which tokens, which operations, which hours?"
+)
+
+# %% [markdown]
+# ## 8 · Keep the figures
+#
+# Every lab ends by writing its figures down, each with its origin, so that a batch of runs can be
+# compared later. The last rows hold the preflight's prediction against this very run.
+
+# %%
+took = time.perf_counter() - started
+plan = chosen.training
+exact = estimate.Estimate(shape.parameters, "1", "exact, from the shape")
+course.record(
+    "01_compute_estimation",
+    device=f"{plan.plan.data} x {plan.accelerator.name}",
+    parameters=exact,
+    model_flops=estimate.Estimate(total_flops, "FLOP", "matrix products"),
+    memory_bytes_per_device=plan.memory_bytes_per_device,
+    efficiency=plan.mfu,
+    training_seconds=plan.training_seconds,
+    cost_usd=chosen.cost,
+)
+
+# %%
+lab_memory = estimate.Estimate(preflight.needs.memory_bytes, "B", "preflight")
+lab_time = estimate.Estimate(preflight.seconds, "s", "preflight")
+course.record(
+    "01_compute_estimation",
+    device=preflight.machine.cpu,
+    layer_seconds=[predicted_layer, measured_layer],
+    lab_memory_bytes=[lab_memory, resident_memory()],
+    lab_seconds=[lab_time, Measurement(took, "s", took, took, 1)],
+)
+
+# %% [markdown]
+# ## What you can do now
+#
+# You can look at a model's shape and say what it takes to train it, in operations, memory, days
+# and dollars, and how sure you are. Where not to trust this lab yet: one efficiency per chip knows
+# nothing of your software, of sequence length or of the network between machines, and a run that
+# needs several instances will be slower than the sum of them.
+#
+# **Before you go on**: change `model` and `sequence_length` in the parameters cell to
+# `"bert-large-uncased"` and `512`, predict what happens to memory, days and dollars, and run again.
