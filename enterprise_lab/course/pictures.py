@@ -221,11 +221,11 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
     figure, axes = _canvas(1.4 + 0.5 * len(rows))
     for row, (guess, clock) in enumerate(rows.values()):
         axes.plot(guess.value, row, color=COLOURS[0], markersize=9, **MARKS[Origin.ESTIMATED])
-        axes.plot([clock.low_seconds, clock.high_seconds], [row, row], color=COLOURS[5])
-        axes.plot(clock.seconds, row, color=COLOURS[5], markersize=9, **MARKS[Origin.MEASURED])
+        axes.plot([clock.low, clock.high], [row, row], color=COLOURS[5])
+        axes.plot(clock.value, row, color=COLOURS[5], markersize=9, **MARKS[Origin.MEASURED])
         axes.text(
-            max(guess.value, clock.seconds), row + 0.28,
-            f"{clock.seconds / guess.value:.2f} times the prediction", ha="right", va="center",
+            max(guess.value, clock.value), row + 0.28,
+            f"{clock.value / guess.value:.2f} times the prediction", ha="right", va="center",
         )  # fmt: skip
     axes.plot([], [], "o", color=COLOURS[0], markerfacecolor="white", label="estimated")
     axes.plot([], [], "o", color=COLOURS[5], label="measured (median, quartiles)")

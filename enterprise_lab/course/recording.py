@@ -68,11 +68,11 @@ def _as_record(lab: str, device: str, metric: str, figure: Estimate | Measuremen
     return Record(
         lab=lab,
         metric=metric,
-        value=figure.seconds,
-        unit="s",
+        value=figure.value,
+        unit=figure.unit,
         origin=Origin.MEASURED,
-        low=figure.low_seconds,
-        high=figure.high_seconds,
+        low=figure.low,
+        high=figure.high,
         n=figure.n,
         device=device,
     )

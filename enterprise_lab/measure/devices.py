@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from enterprise_lab.measure.timing import Measurement
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -46,6 +48,12 @@ def machine(folder: Path = Path()) -> Machine:
         gpus=gpus,
         gpu_note=note,
     )  # fmt: skip
+
+
+def resident_memory() -> Measurement:
+    """Measure the bytes of memory this process holds now."""
+    held = float(psutil.Process().memory_info().rss)
+    return Measurement(held, "B", held, held, 1)
 
 
 def _cpu_name() -> str:

@@ -29,4 +29,4 @@ def matmul_rate(
     b = rng.standard_normal((inner, columns), dtype=np.float32)
     out = np.empty((rows, columns), dtype=np.float32)
     taken = measure(lambda: np.matmul(a, b, out=out), budget_seconds=budget_seconds)
-    return MatmulRate(2 * rows * inner * columns / taken.seconds, taken)
+    return MatmulRate(2 * rows * inner * columns / taken.value, taken)

@@ -13,19 +13,21 @@ from enterprise_lab.errors import require_positive, require_whole
 
 @dataclass(frozen=True)
 class Measurement:
-    """Median seconds of a call with the quartiles around it and the number of calls."""
+    """A measured figure: the median of `n` samples with the quartiles around it."""
 
-    seconds: float
-    low_seconds: float
-    high_seconds: float
+    value: float
+    unit: str
+    low: float
+    high: float
     n: int
 
 
 def measure(
     work: Callable[[], object], *, budget_seconds: float = 1.0, at_least: int = 5
 ) -> Measurement:
-    """Call `work` once to warm up, then until the budget is spent, at least `at_least` times.
+    """Measure the seconds of a call, each time until the budget is spent.
 
+    `work` is called once to warm up and then at least `at_least` times.
     For work on the processor: nothing waits for an accelerator to finish.
     """
     require_positive(budget_seconds=budget_seconds)
@@ -38,4 +40,4 @@ def measure(
         work()
         taken.append(time.perf_counter() - start)
     low, middle, high = np.quantile(taken, [0.25, 0.5, 0.75])
-    return Measurement(float(middle), float(low), float(high), len(taken))
+    return Measurement(float(middle), "s", float(low), float(high), len(taken))
