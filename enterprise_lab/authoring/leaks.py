@@ -45,6 +45,9 @@ def _squeeze(line: str) -> str:
 
 
 def _is_trivial(line: str) -> bool:
-    """Whether a line has under two words of its own (`else:`, `return total`, `)`) or imports."""
+    """Whether a line has under two words of its own (`else:`, `return total`, `)`).
+
+    Imports and bare loops over a name say nothing about an answer either.
+    """
     words = [w for w in re.findall(r"\w+", line) if not keyword.iskeyword(w)]
-    return len(words) < 2 or line.startswith(("import ", "from "))
+    return len(words) < 2 or bool(re.match(r"import |from |for \w+ in \w+:?$", line))

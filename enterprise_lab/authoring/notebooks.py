@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -127,12 +128,12 @@ def code(notebook: NotebookNode) -> list[str]:
 
 
 def execute(notebook: NotebookNode, folder: Path, cell_seconds: int = CELL_SECONDS) -> NotebookNode:
-    """Run every cell in a new kernel in `folder`; errors are kept as outputs.
+    """Run a copy, every cell in a new kernel in `folder`; errors are kept as outputs.
 
     Raises LabError when a cell takes more than cell_seconds or the kernel dies.
     """
     client = NotebookClient(
-        notebook,
+        copy.deepcopy(notebook),
         kernel_name="python3",
         timeout=cell_seconds,
         allow_errors=True,

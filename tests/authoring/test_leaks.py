@@ -38,6 +38,7 @@ def test_an_answer_is_found_at_any_indent_and_with_any_comment(left, a, b, inden
         "return None",
         "import math",
         "from math import ceil",
+        "for x in xs:",
         "#",
     ],
 )

@@ -121,3 +121,10 @@ def test_canonical_notebooks_do_not_depend_on_the_run():
 def test_cells_that_say_the_same_have_ids_of_their_own():
     notebook = notebooks.canonical(new_notebook(cells=[new_markdown_cell("x") for _ in range(3)]))
     assert len({c.id for c in notebook.cells}) == 3
+
+
+def test_executing_leaves_the_notebook_it_was_given_as_it_was(tmp_path):
+    notebook = notebooks.canonical(new_notebook(cells=[new_code_cell("6 * 7")]))
+    executed = notebooks.execute(notebook, tmp_path)
+    assert executed.cells[0].outputs[0].data["text/plain"] == "42"
+    assert notebook.cells[0].outputs == []
