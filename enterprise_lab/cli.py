@@ -29,7 +29,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_show_version, help="Show the version and leave.")
     ] = False,
 ) -> None:

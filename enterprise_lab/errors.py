@@ -37,9 +37,7 @@ class UnknownNameError(LabError):
         by_folded = {n.casefold(): n for n in names}
         close = difflib.get_close_matches(name.casefold(), by_folded, n=5, cutoff=0.5)
         near = [by_folded[n] for n in close] or sorted(names)[:8]
-        super().__init__(
-            f"There is no {kind} called {name!r}.", f"Near names: {', '.join(near)}."
-        )
+        super().__init__(f"There is no {kind} called {name!r}.", f"Near names: {', '.join(near)}.")
 
 
 class AmbiguousNameError(LabError):

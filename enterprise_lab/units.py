@@ -18,6 +18,9 @@ _SI = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G
        (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))  # fmt: skip
 
 
+_LONG_TIMES = ((365.25 * DAY, "years"), (DAY, "days"), (HOUR, "hours"), (60, "minutes"))
+
+
 def format_si(value: float, unit: str = "", digits: int = 3) -> str:
     """Write a figure with an SI prefix: `format_si(1.5e12, "FLOP/s")` is `1.5 TFLOP/s`."""
     if value == 0 or not math.isfinite(value):
@@ -37,7 +40,7 @@ def format_bytes(value: float, digits: int = 3) -> str:
 
 def format_seconds(value: float, digits: int = 3) -> str:
     """Write a duration in the unit a person would use, from nanoseconds to years."""
-    for size, unit in ((365.25 * DAY, "years"), (DAY, "days"), (HOUR, "hours"), (60, "minutes")):
+    for size, unit in _LONG_TIMES:
         if abs(value) >= 1.5 * size:
             return f"{_plain(value / size, digits)} {unit}"
     return format_si(value, "s", digits)
@@ -61,6 +64,17 @@ def format_figure(value: float, unit: str) -> str:
             return format_si(value) if abs(value) >= 1000 else _plain(value, 3)
         case _:
             return format_si(value, unit)
+
+
+def format_range(value: float, low: float | None, high: float | None, unit: str) -> str:
+    """Write a range in the unit its value is written in, such as `25 to 51.1 hours`."""
+    if low is None or high is None:
+        return ""
+    if unit == "s":
+        for size, name in _LONG_TIMES:
+            if abs(value) >= 1.5 * size:
+                return f"{_plain(low / size, 3)} to {_plain(high / size, 3)} {name}"
+    return f"{format_figure(low, unit)} to {format_figure(high, unit)}"
 
 
 def _plain(value: float, digits: int) -> str:

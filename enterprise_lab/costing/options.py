@@ -12,7 +12,7 @@ from enterprise_lab.errors import LabError
 from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate, TransformerShape
 from enterprise_lab.estimate.flops import Causal, Recompute
 from enterprise_lab.estimate.value import html_table
-from enterprise_lab.units import format_bytes, format_seconds, format_usd
+from enterprise_lab.units import format_bytes, format_figure, format_seconds, format_usd
 
 MEMORY_SHARE = 0.9
 """Share of a device's memory planned for tensors; the rest is left to the framework."""
@@ -74,29 +74,35 @@ class Options:
         )
 
     def _repr_html_(self) -> str:
-        rows = []
-        for o in self:
-            if o.training is None:
-                rows.append((o.instance.name, o.reason, "", "", "", ""))
-                continue
-            chip = o.training.accelerator
-            mark = " †" if chip.unverified or o.instance.unverified else ""
-            rows.append(
-                (
-                    o.instance.name,
-                    f"{o.training.plan.data} x {chip.name}{mark}",
-                    str(o.training.plan.micro_batch),
-                    format_bytes(o.training.memory_bytes_per_device.value),
-                    str(o.training.training_seconds),
-                    str(o.cost),
-                )
-            )
+        rows = [_row(option) for option in self]
         dates = sorted({str(catalog.price(o.instance.name).date) for o in self if o.cost})
-        return html_table(
-            rows,
-            header=("instance", "devices", "micro-batch", "memory a device", "time", "cost"),
-            caption=f"estimated; on-demand prices of {', '.join(dates)}; † unverified figures",
-        )
+        caption = f"estimated; on-demand prices of {', '.join(dates)}"
+        if any(o.training and o.training.peak_is_unverified for o in self):
+            caption += "; † from a peak rate that is unverified"
+        header = ("instance", "devices", "micro-batch", "memory a device", "time", "range",
+                  "cost", "range")  # fmt: skip
+        return html_table(rows, header=header, caption=caption)
+
+
+def _row(option: Option) -> tuple[str, ...]:
+    name = option.instance.name
+    if option.instance.status != "current":
+        name += f" ({option.instance.status})"
+    training, cost = option.training, option.cost
+    if training is None or cost is None:
+        return (name, option.reason, *[""] * 6)
+    mark = " †" if training.peak_is_unverified else ""
+    time = training.training_seconds
+    return (
+        name,
+        f"{training.plan.data} x {training.accelerator.name}{mark}",
+        str(training.plan.micro_batch),
+        format_bytes(training.memory_bytes_per_device.value),
+        format_figure(time.value, "s"),
+        time.range,
+        format_usd(cost.value),
+        cost.range,
+    )
 
 
 def training_options(
@@ -137,7 +143,7 @@ def training_options(
                 sequence_length=sequence_length,
                 global_batch=global_batch,
                 accelerator=chip,
-                efficiency=estimate.published_efficiency(chip, precision),
+                efficiency=estimate.published_efficiency(chip, precision, sequence_length),
                 plan=Plan(data=devices, micro_batch=micro_batch, recompute=recompute),
                 precision=precision,
                 causal=causal,

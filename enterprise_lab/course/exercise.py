@@ -17,7 +17,7 @@ _CASES = 20
 _RELATIVE_TOLERANCE = 1e-6
 
 
-class CheckFailed(LabError):
+class CheckError(LabError):
     """An answer that isn't right yet: on which case, and where to look."""
 
 
@@ -45,7 +45,7 @@ class Exercise:
     _attempts: int = field(default=0, init=False)
 
     def __call__(self, answer: Callable[..., object]) -> None:
-        """Say that the answer is right, or raise CheckFailed."""
+        """Say that the answer is right, or raise CheckError."""
         self._attempts += 1
         seed = [zlib.crc32(self.name.encode()), self._attempts]
         rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ class Exercise:
         wanted = [self.reference(**case) for case in cases]
         for case, mine, right in zip(cases, given, wanted, strict=True):
             if not _agree(mine, right):
-                raise CheckFailed(
+                raise CheckError(
                     f"{self.name}: not right for {_show(case)}. {_compare(mine, right)}",
                     self._hint(cases, given),
                 )
@@ -64,12 +64,12 @@ class Exercise:
         try:
             return answer(**case)
         except NotImplementedError as error:
-            raise CheckFailed(
+            raise CheckError(
                 f"{self.name}: not written yet.",
                 "Replace the line `raise NotImplementedError` by your answer and run both cells.",
             ) from error
         except Exception as error:
-            raise CheckFailed(
+            raise CheckError(
                 f"{self.name}: stopped with {type(error).__name__} ({error}) for {_show(case)}.",
                 "Run your function on this case by itself to see where.",
             ) from error

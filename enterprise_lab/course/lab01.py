@@ -89,8 +89,9 @@ parameters = Exercise(
         ),
         Mistake(
             _off_by(
-                lambda layers, hidden, ffn, **_: (layers - 1)
-                * (4 * hidden * hidden + 2 * hidden * ffn + 9 * hidden + ffn)
+                lambda layers, hidden, ffn, **_: (
+                    (layers - 1) * (4 * hidden * hidden + 2 * hidden * ffn + 9 * hidden + ffn)
+                )
             ),
             "How many layers does the encoder have? You have counted one.",
         ),
@@ -113,9 +114,7 @@ def _training_flops(
         ffn=ffn,
         vocabulary=vocabulary,
     )
-    return sequences * sum(
-        estimate.training_flops(shape, sequence_length=sequence_length).values()
-    )
+    return sequences * sum(estimate.training_flops(shape, sequence_length=sequence_length).values())
 
 
 def _flops_case(rng: np.random.Generator) -> Case:
@@ -301,9 +300,7 @@ activations = Exercise(
 # 5. Time
 
 
-def _training_days(
-    flops: float, devices: int, peak_tflops: float, efficiency: float
-) -> float:
+def _training_days(flops: float, devices: int, peak_tflops: float, efficiency: float) -> float:
     return flops / (devices * peak_tflops * TERA * efficiency) / DAY
 
 
@@ -401,9 +398,7 @@ bill = Exercise(
 # 7. Choice
 
 
-def _choose(
-    options: list[dict[str, Any]], deadline_hours: float, budget_usd: float
-) -> str | None:
+def _choose(options: list[dict[str, Any]], deadline_hours: float, budget_usd: float) -> str | None:
     return _best(
         [
             o

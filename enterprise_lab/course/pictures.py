@@ -29,7 +29,7 @@ MARKS: dict[Origin, dict[str, Any]] = {
     Origin.RECORDED: {"marker": "s"},
     Origin.PUBLISHED: {"marker": "D"},
 }
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "figure.dpi": 100,
     "font.size": 10,
     "axes.spines.top": False,
@@ -60,7 +60,7 @@ def _plain_log_ticks(*axes: Axis) -> None:
 
 
 def parameter_shares(shapes: Mapping[str, TransformerShape]) -> Figure:
-    """Where a model's parameters are: one stacked bar a model."""
+    """Draw where a model's parameters are: one stacked bar a model."""
     figure, axes = _canvas(0.9 + 0.5 * len(shapes))
     left = np.zeros(len(shapes))
     terms = list(next(iter(shapes.values())).parameter_terms)
@@ -85,7 +85,7 @@ def flops_by_length(
     predicted_share: float,
     causal: Causal = "full",
 ) -> Figure:
-    """How the work of training on one token splits as sequences grow."""
+    """Draw how the work of training on one token splits as sequences grow."""
     figure, axes = _canvas()
     counted = [
         estimate.training_flops(
@@ -112,7 +112,7 @@ def memory_by_batch(
     predicted_share: float,
     devices: Mapping[str, float],
 ) -> Figure:
-    """What training keeps on a device as the micro-batch grows, against devices' memory."""
+    """Draw what training keeps on a device by micro-batch, against the memory of devices."""
     figure, axes = _canvas(4.0)
     needs = [
         estimate.training_memory(
@@ -139,7 +139,7 @@ def memory_by_batch(
 
 
 def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
-    """Share of peak that published BERT pre-training reached, by chip and framework."""
+    """Draw the share of peak that published BERT pre-training reached, by chip and framework."""
     figure, axes = _canvas()
     shown = [run for run in runs if not run.suspect and run.precision in ("fp16", "bf16")]
     groups = sorted({(run.accelerator, run.framework) for run in shown})
@@ -168,16 +168,16 @@ def time_and_cost(
     deadline_seconds: float | None = None,
     budget_usd: float | None = None,
 ) -> Figure:
-    """What each instance would take and cost, with the range from published efficiencies."""
+    """Draw the time and cost of each instance, with their ranges."""
     figure, axes = _canvas(4.2)
-    done = [o for o in options if o.training and o.cost]
-    for number, o in enumerate(done):
-        assert o.training and o.cost
-        time, colour = o.training.training_seconds, COLOURS[number % len(COLOURS)]
-        low, high = time.low or time.value, time.high or time.value
-        axes.plot([low / HOUR, high / HOUR], [o.cost.low, o.cost.high], color=colour, alpha=0.5)
+    for number, o in enumerate(options):
+        if o.training is None or o.cost is None:
+            continue
+        time, cost, colour = o.training.training_seconds, o.cost, COLOURS[number % len(COLOURS)]
+        hours = [(time.low or time.value) / HOUR, (time.high or time.value) / HOUR]
+        axes.plot(hours, [cost.low or cost.value, cost.high or cost.value], color=colour, alpha=0.5)
         axes.plot(
-            time.value / HOUR, o.cost.value, linestyle="", color=colour, markersize=9,
+            time.value / HOUR, cost.value, linestyle="", color=colour, markersize=9,
             label=o.instance.name, **MARKS[Origin.ESTIMATED],
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="time (hours)", ylabel="cost (USD, on demand)")
@@ -195,7 +195,7 @@ def time_and_cost(
 
 
 def predicted_and_published(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Predicted against published sequences a second: on the line is right."""
+    """Draw predicted against published sequences a second: on the line is right."""
     figure, axes = _canvas(4.4)
     for number, framework in enumerate(sorted({row["framework"] for row in rows})):
         mine = [row for row in rows if row["framework"] == framework]
@@ -217,7 +217,7 @@ def predicted_and_published(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) -> Figure:
-    """Durations on this machine: the prediction, and what the clock said."""
+    """Draw durations on this machine: the prediction, and what the clock said."""
     figure, axes = _canvas(1.4 + 0.5 * len(rows))
     for row, (guess, clock) in enumerate(rows.values()):
         axes.plot(guess.value, row, color=COLOURS[0], markersize=9, **MARKS[Origin.ESTIMATED])
@@ -238,13 +238,12 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
     return _finish(figure, "estimated and measured on this machine")
 
 
-
 def what_if(
     curves: Mapping[str, Sequence[tuple[float, float]]],
     shares: Sequence[float],
     chosen: float,
 ) -> Figure:
-    """Time and cost against the share of peak reached; one (seconds, USD) curve an instance."""
+    """Draw time and cost against the share of peak; one curve of (seconds, USD) an instance."""
     with plt.rc_context(_STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
     percent = [100 * share for share in shares]

@@ -53,7 +53,7 @@ class Preflight:
 
     def _repr_html_(self) -> str:
         title = f"Preflight of {self.lab.title}, profile {self.profile}: it fits this machine."
-        return html_table(self.rows, header=("", "here", "needed"), caption=title)
+        return html_table(self.rows, header=("", "here", "needed"), caption=title, numeric=False)
 
 
 def look(folder: str, profile: str) -> Preflight:

@@ -10,7 +10,7 @@ from enterprise_lab.estimate.value import html_table
 from enterprise_lab.measure import records
 from enterprise_lab.measure.records import Origin, Record
 from enterprise_lab.measure.timing import Measurement
-from enterprise_lab.units import format_figure
+from enterprise_lab.units import format_figure, format_range
 
 FILE = Path("records.jsonl")
 
@@ -26,12 +26,11 @@ class Recorded:
             (
                 r.metric,
                 format_figure(r.value, r.unit),
-                "" if r.low is None or r.high is None
-                else f"{format_figure(r.low, r.unit)} to {format_figure(r.high, r.unit)}",
+                format_range(r.value, r.low, r.high, r.unit) if r.low != r.high else "",
                 r.origin.value,
             )
             for r in self.records
-        ]  # fmt: skip
+        ]
         return html_table(
             rows, header=("metric", "figure", "range", "origin"), caption=f"kept in {FILE}"
         )

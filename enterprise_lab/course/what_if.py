@@ -38,7 +38,8 @@ class WhatIf:
     ) -> None:
         self._shape = shape
         self._instances = [catalog.instance(name) for name in instances]
-        self._fixed = {"predicted_share": predicted_share, "causal": causal}
+        self._predicted_share = predicted_share
+        self._causal = causal
         self._global_batch = global_batch
         lengths = sorted({n for n in (64, 128, 256, 512, 1024) if _fits(shape, n)}
                          | {sequence_length})  # fmt: skip
@@ -96,7 +97,8 @@ class WhatIf:
             efficiency=Efficiency(share, "the slider"),
             plan=Plan(data=devices, micro_batch=1),
             tokens=self.steps.value * 1e6 * length * self._global_batch,
-            **self._fixed,
+            predicted_share=self._predicted_share,
+            causal=self._causal,
         )
         cost = costing.on_demand(training.training_seconds, instance.name)
         return training.training_seconds.value, cost.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,38 +55,47 @@ def run_efficiency(run: PublishedRun) -> float:
 
 
 def published_efficiency(
-    accelerator: str, precision: str, runs: Iterable[PublishedRun] | None = None
+    accelerator: str,
+    precision: str,
+    sequence_length: int,
+    runs: Iterable[PublishedRun] | None = None,
 ) -> Efficiency:
     """Median efficiency of published BERT pre-training, with the range of the rows behind it.
 
-    Rows of the same chip generation and number of bits are used where there are any, otherwise
-    rows of every chip: a weaker guess, which its source says. Suspect rows are never used. Give
-    `runs` to leave some out, for example the ones you are about to compare with.
+    The rows of the nearest sequence length and the same number of bits are used: those of the
+    same chip generation where there are any, otherwise those of every chip, a weaker guess, which
+    the source says. Suspect rows are never used. Give `runs` to leave some out, for example the
+    ones you are about to compare with.
 
     Raises LabError when no row is left to learn from.
     """
-    chip = catalog.accelerator(accelerator).name
+    chip = _generation(catalog.accelerator(accelerator).name)
     bits = _SIXTEEN_BITS if precision in _SIXTEEN_BITS else (precision,)
     known = [
         run
         for run in (catalog.published_pretraining() if runs is None else runs)
         if run.precision in bits and not run.suspect
     ]
-    same = [run for run in known if _generation(run.accelerator) == _generation(chip)]
+    same = [run for run in known if _generation(run.accelerator) == chip]
     used = same or known
     if not used:
         raise LabError(
             f"No published BERT pre-training run in {precision} is known.",
             "Give an efficiency of your own with its source: estimate.Efficiency(0.4, 'why').",
         )
-    shares = [run_efficiency(run) for run in used]
-    where = _generation(chip) if same else "other chips, none published for this one"
+    distance = min(_distance(run, sequence_length) for run in used)
+    shares = [run_efficiency(run) for run in used if _distance(run, sequence_length) == distance]
+    where = chip if same else f"other chips (none published for {chip})"
     return Efficiency(
         value=statistics.median(shares),
         low=min(shares),
         high=max(shares),
-        source=f"median and range of {len(used)} published BERT-large runs on {where}",
+        source=f"median and range of {len(shares)} published BERT-large runs on {where}",
     )
+
+
+def _distance(run: PublishedRun, sequence_length: int) -> float:
+    return abs(math.log(run.sequence_length / sequence_length))
 
 
 def _generation(accelerator: str) -> str:

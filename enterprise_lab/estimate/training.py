@@ -81,6 +81,11 @@ class TrainingEstimate:
         """Peak FLOP/s of all devices together."""
         return self.accelerator.peak_flops(self.precision) * self.plan.data
 
+    @property
+    def peak_is_unverified(self) -> bool:
+        """Whether the chip's peak was recalled and not read in a source."""
+        return f"{self.precision}_tflops" in self.accelerator.unverified
+
     @cached_property
     def step_seconds(self) -> Estimate:
         """Seconds of one optimizer step: hardware FLOPs over peak times efficiency."""
@@ -136,7 +141,7 @@ class TrainingEstimate:
 
     def _repr_html_(self) -> str:
         chip = self.accelerator
-        mark = " (unverified)" if "peak_tflops" in chip.unverified else ""
+        mark = " (unverified)" if self.peak_is_unverified else ""
         rows: list[tuple[str, ...]] = [
             ("parameters", f"{self.parameters:,}", "exact"),
             *(

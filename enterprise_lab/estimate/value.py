@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 from enterprise_lab.errors import InvalidValueError
-from enterprise_lab.units import format_figure
+from enterprise_lab.units import format_figure, format_range
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class Estimate:
 
     def __str__(self) -> str:
         text = format_figure(self.value, self.unit)
-        if self.low is None or self.high is None:
-            return text
-        low, high = format_figure(self.low, self.unit), format_figure(self.high, self.unit)
-        return f"{text} ({low} to {high})"
+        return f"{text} ({self.range})" if self.range else text
+
+    @property
+    def range(self) -> str:
+        """The range as text, in the unit of the value; empty where there is none."""
+        return format_range(self.value, self.low, self.high, self.unit)
 
     def _repr_html_(self) -> str:
         terms = [(name, format_figure(term, self.unit)) for name, term in self.terms.items()]
@@ -48,22 +50,25 @@ class Estimate:
 
 
 def html_table(
-    rows: list[tuple[str, ...]], header: tuple[str, ...] = (), caption: str = ""
+    rows: Sequence[tuple[str, ...]],
+    header: tuple[str, ...] = (),
+    caption: str = "",
+    numeric: bool = True,
 ) -> str:
-    """Render rows of text as a small HTML table; first column left, the rest right."""
+    """Render rows of text as a small HTML table, all but the first column to the right.
+
+    Tables of words rather than figures (`numeric=False`) keep to the left.
+    """
 
     def line(cells: tuple[str, ...], tag: str) -> str:
-        aligned = ("left", *["right"] * (len(cells) - 1))
+        sides = ("left", *["right" if numeric else "left"] * (len(cells) - 1))
         return "".join(
             f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
-            for cell, side in zip(cells, aligned, strict=True)
+            for cell, side in zip(cells, sides, strict=True)
         )
 
     head = f"<thead><tr>{line(header, 'th')}</tr></thead>" if header else ""
     body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    foot = (
-        f'<caption style="caption-side:bottom;text-align:left">{escape(caption)}</caption>'
-        if caption
-        else ""
-    )
-    return f"<table>{foot}{head}<tbody>{body}</tbody></table>"
+    below = "caption-side:bottom;text-align:left"
+    title = f'<caption style="{below}">{escape(caption)}</caption>' if caption else ""
+    return f"<table>{title}{head}<tbody>{body}</tbody></table>"

@@ -55,7 +55,7 @@ from enterprise_lab.course.what_if import WhatIf
 from enterprise_lab.measure.devices import resident_memory
 from enterprise_lab.measure.matmul import matmul_rate
 from enterprise_lab.measure.timing import Measurement, measure
-from enterprise_lab.units import DAY, GIB, format_si
+from enterprise_lab.units import DAY, format_si
 
 started = time.perf_counter()
 preflight = course.preflight("01_compute_estimation", profile)
@@ -76,7 +76,7 @@ shape = catalog.model(model).shape
 predicted_share = estimate.GATHERED_SHARE if shape.kind == "encoder" else 1.0
 candidates = ["g4dn.12xlarge", "g5.12xlarge", "p3.8xlarge", "p3.16xlarge", "p4d.24xlarge"]
 candidates += [instance] if instance not in candidates else []
-typical = estimate.published_efficiency("A100-SXM4-40GB", "fp16")
+typical = estimate.published_efficiency("A100-SXM4-40GB", "fp16", sequence_length)
 
 WhatIf(
     shape,
@@ -186,14 +186,16 @@ per_sequence = estimate.training_flops(
     shape, sequence_length=sequence_length, predicted_share=predicted_share
 )
 tokens = steps * global_batch * sequence_length
+wikipedia_words = 2.5e9  # Devlin et al. 2019, section 3.1
 total_flops = sum(per_sequence.values()) * steps * global_batch
 rule = estimate.rule_of_thumb_flops(shape.parameters, tokens)
 Markdown(
     f"{steps:,} steps of {global_batch} sequences of {sequence_length} tokens are"
-    f" {tokens / 1e9:.1f} billion tokens. English Wikipedia has 2.5 billion words"
-    f" ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)), so the model sees it about"
-    f" {tokens / 2.5e9:.0f} times over. The work: **{format_si(total_flops, 'FLOP')}**, where the"
-    f" rule of thumb says {format_si(rule, 'FLOP')}, {100 * (rule / total_flops - 1):+.0f} %."
+    f" {tokens / 1e9:.1f} billion tokens. English Wikipedia had {wikipedia_words / 1e9} billion"
+    f" words ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)); taking a token for a word,"
+    f" the model reads it {tokens / wikipedia_words:.0f} times over. The work:"
+    f" **{format_si(total_flops, 'FLOP')}**. The rule of thumb says {format_si(rule, 'FLOP')},"
+    f" {100 * (rule / total_flops - 1):+.0f} %."
 )
 
 # %% [markdown]
@@ -270,7 +272,7 @@ assert training_flops(12, 768, 3072, 50257, 1024, 1) == 3 * 291_648_307_200
 # | Adam's second moment, 32 bits | 4 | how rough the road is |
 #
 # Datasheets count in GB, 10⁹ bytes; operating systems and cloud consoles in **GiB**, 2³⁰ bytes.
-# The difference is 7 %, enough to run out of memory.
+# The difference is more than enough to run out of memory.
 #
 # ### Exercise 3 · Memory of the states
 #
@@ -376,9 +378,21 @@ pictures.efficiencies(published)
 
 # %% [markdown]
 # Every diamond is a published speed of BERT-large pre-training, turned into a share of peak with
-# the FLOPs counted above. Same model, same chip, and yet a factor of two from one framework to
-# another. That is why this kit never gives you a time without its range.
-#
+# the FLOPs counted above.
+
+# %% tags=["nbval-check-output"]
+a100 = [
+    estimate.run_efficiency(run)
+    for run in published
+    if "A100" in run.accelerator and run.precision == "fp16" and not run.suspect
+]
+Markdown(
+    f"Same model, same chip, and yet the best A100 run reaches {max(a100) / min(a100):.1f} times"
+    f" the rate of the worst: {100 * min(a100):.0f} to {100 * max(a100):.0f} % of peak. That is why"
+    f" this kit never gives you a time without its range."
+)
+
+# %% [markdown]
 # ### Exercise 5 · Days
 #
 # ★☆☆ · 5 minutes · 1 point
@@ -465,6 +479,7 @@ options
 # on.
 
 # %%
+# Grey: too late or too dear, for a deadline and a budget made up to leave some choice.
 slowest = max(option.seconds for option in options if option.training)
 fair_usd = sorted(option.usd for option in options if option.training)[-2]
 pictures.time_and_cost(options, deadline_seconds=0.8 * slowest, budget_usd=1.1 * fair_usd)
@@ -606,7 +621,7 @@ pictures.predicted_beside_measured({"one pass": (predicted_layer, measured_layer
 # **Explain.** The prediction counts only matrix products. Softmax, GELU and the norms do few
 # operations but read and write every activation several times, and NumPy does each of those steps
 # apart, with a fresh array each time. That is the gap. On a GPU the same thing happens, which is
-# the main reason why the diamonds above sit between 20 and 45 % of peak and not near 100.
+# the main reason why all diamonds above sit far below the peak.
 #
 # ## 7 · Compare: what others have published
 #
@@ -625,7 +640,9 @@ for run in runs:
         sequence_length=run.sequence_length,
         global_batch=run.devices,
         accelerator=run.accelerator,
-        efficiency=estimate.published_efficiency(run.accelerator, run.precision, others),
+        efficiency=estimate.published_efficiency(
+            run.accelerator, run.precision, run.sequence_length, others
+        ),
         plan=estimate.Plan(data=run.devices),
         predicted_share=estimate.GATHERED_SHARE,
     )
@@ -640,8 +657,8 @@ errors = [abs(row["predicted"] / row["published"] - 1) for row in rows]
 Markdown(
     f"Over {len(rows)} published rows the median error is **{100 * np.median(errors):.0f} %**, and"
     f" nine in ten are within {100 * np.quantile(errors, 0.9):.0f} %. That is what one efficiency"
-    f" per chip can do when it knows nothing of software and sequence length. The ranges above say"
-    f" the same, and you now know where they come from."
+    f" per chip and length can do when it knows nothing of the software. The ranges above say the"
+    f" same, and you now know where they come from."
 )
 
 # %% [markdown]
@@ -682,11 +699,11 @@ lines = ["| BERT-base | tokens | FLOPs |", "|---|---:|---:|"] + [
 Markdown("\n".join(lines))
 
 # %% tags=["nbval-check-output"]
-tpu = catalog.accelerator("TPU v2")
-available = 4 * DAY * 16 * tpu.peak_flops("bf16")
+days, tpu_chips = 4, 16  # the BERT authors' row of the table above
+available = days * DAY * tpu_chips * catalog.accelerator("TPU v2").peak_flops("bf16")
 shares = [100 * flops / available for _, flops in list(accounts.values())[:2]]
 Markdown(
-    f"The authors' own hardware settles some of it. Four days on 16 TPU v2 chips offer"
+    f"The authors' own hardware settles some of it. {days} days on {tpu_chips} TPU v2 chips offer"
     f" {format_si(available, 'FLOP')} at peak. Trained as described they used {shares[0]:.0f} % of"
     f" that; with 512 tokens throughout it would have been {shares[1]:.0f} %. The GPT-3 paper's"
     f" count would need {100 * accounts['as the GPT-3 paper counts: 6 N D'][1] / available:.0f} %."
@@ -722,7 +739,7 @@ course.record(
     device=preflight.machine.cpu,
     layer_seconds=[predicted_layer, measured_layer],
     lab_memory_bytes=[lab_memory, resident_memory()],
-    lab_seconds=[lab_time, Measurement(took, "s", took, took, 1)],
+    run_seconds=[lab_time, Measurement(took, "s", took, took, 1)],
 )
 
 # %% [markdown]
@@ -730,8 +747,8 @@ course.record(
 #
 # You can look at a model's shape and say what it takes to train it, in operations, memory, days
 # and dollars, and how sure you are. Where not to trust this lab yet: one efficiency per chip knows
-# nothing of your software, of sequence length or of the network between machines, and a run that
-# needs several instances will be slower than the sum of them.
+# nothing of your software or of the network between machines, and a run that needs several
+# instances will be slower than the sum of them.
 #
 # **Before you go on**: change `model` and `sequence_length` in the parameters cell to
 # `"bert-large-uncased"` and `512`, predict what happens to memory, days and dollars, and run again.
