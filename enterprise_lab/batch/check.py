@@ -7,11 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
-
 from enterprise_lab import catalog
 from enterprise_lab.batch import identity
 from enterprise_lab.batch.errors import PlanError
+from enterprise_lab.batch.notebook_file import read_notebook
 from enterprise_lab.batch.parameters import Parameter, read_parameters
 from enterprise_lab.batch.plan import Combination, PlanFile, Scalar, expand, read_plan
 from enterprise_lab.errors import LabError
@@ -81,24 +80,12 @@ def check_plan(path: Path, runs_folder: Path) -> Batch:
     runs = [_run(c, notebooks[c.notebook], environment) for c in combinations]
     if duplicates := _duplicate_problems(plan_file, combinations, runs):
         raise PlanError(path, duplicates)
-    return Batch(
-        plan.name, plan.title or plan.name, plan.deadline_seconds, tuple(runs), folder
-    )
+    return Batch(plan.name, plan.title or plan.name, plan.deadline_seconds, tuple(runs), folder)
 
 
 def _read_notebook(root: Path, name: str) -> _Notebook:
     path = root / name
-    if not path.is_file():
-        raise LabError(
-            f"there is no notebook {path}",
-            "Correct the path: it is counted from the folder above the plan's.",
-        )
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except Exception as error:  # nbformat lets its JSON reader's and validator's errors through
-        reason = str(error).partition("\n")[0]
-        raise LabError(f"{name} is not a notebook: {reason}", "Give an .ipynb file.") from None
+    notebook = read_notebook(path)
     return _Notebook(path, identity.code_digest(notebook), read_parameters(notebook))
 
 

@@ -21,6 +21,7 @@ from enterprise_lab.batch import processes
 from enterprise_lab.batch.job import OUTCOME, Job, Outcome
 from enterprise_lab.batch.store import NOTEBOOK, State
 
+
 def main() -> int:
     """Execute the job on standard input and return the exit code."""
     job = Job.model_validate_json(sys.stdin.readline())

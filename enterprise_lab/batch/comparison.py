@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from enterprise_lab.batch.check import Run
-from enterprise_lab.batch.plan import Scalar
 from enterprise_lab.batch.results import RUN_SECONDS, Result
 from enterprise_lab.batch.store import State
 from enterprise_lab.measure.records import Origin
 from enterprise_lab.units import format_figure
 
+NOTEBOOK = "notebook"
+"""What stands beside the parameters when a plan has several notebooks."""
 _UNIT_ORDER = ("USD", "s", "B")
 """Units of what decides: money first, then time, then memory."""
 
@@ -30,15 +32,27 @@ class Series:
         return metric_label(self.metric)
 
     def text(self, result: Result) -> str:
-        """A run's figure with its unit, or nothing."""
+        """Write a run's figure with its unit, or nothing."""
         record = result.figure(self.metric, self.origin)
         return format_figure(record.value, record.unit) if record else ""
 
 
+def value(run: Run, name: str) -> str:
+    """Write a run's parameter, or the name of its notebook, for people; empty where it has none."""
+    if name == NOTEBOOK:
+        return Path(run.notebook).stem
+    return str(run.parameters.get(name, ""))
+
+
+def description(run: Run, names: Sequence[str]) -> str:
+    """Say what tells a run from the others."""
+    return " · ".join(value(run, n) for n in names) or value(run, NOTEBOOK)
+
+
 def varying_parameters(runs: Sequence[Run]) -> list[str]:
-    """Parameters that differ between runs, in the order the plan gives them."""
-    names = dict.fromkeys(n for run in runs for n in (*run.given, *run.parameters))
-    return [n for n in names if len({repr(run.parameters.get(n)) for run in runs}) > 1]
+    """List what differs between runs: the notebook, then parameters in the order of the plan."""
+    names = dict.fromkeys((NOTEBOOK, *(n for r in runs for n in (*r.given, *r.parameters))))
+    return [n for n in names if len({value(run, n) for run in runs}) > 1]
 
 
 def independent_parameters(runs: Sequence[Run]) -> list[str]:
@@ -47,14 +61,13 @@ def independent_parameters(runs: Sequence[Run]) -> list[str]:
     A sequence length that goes with the model says nothing the model does not.
     """
     names = varying_parameters(runs)
-    by_values = sorted(names, key=lambda n: -len({repr(r.parameters.get(n)) for r in runs}))
+    by_values = sorted(names, key=lambda n: -len({value(r, n) for r in runs}))
     kept: list[str] = []
     for name in by_values:
-        groups: dict[tuple[Scalar, ...], set[str]] = {}
+        groups: dict[tuple[str, ...], set[str]] = {}
         for run in runs:
-            key = tuple(run.parameters.get(k) for k in kept)
-            groups.setdefault(key, set()).add(repr(run.parameters.get(name)))
-        if any(len(values) > 1 for values in groups.values()):
+            groups.setdefault(tuple(value(run, k) for k in kept), set()).add(value(run, name))
+        if any(len(held) > 1 for held in groups.values()):
             kept.append(name)
     return [n for n in names if n in kept]
 
@@ -66,7 +79,7 @@ def all_series(results: Sequence[Result]) -> list[Series]:
 
 
 def shared_series(results: Sequence[Result]) -> list[Series]:
-    """What all succeeded runs recorded and not all alike: what can be compared."""
+    """List what can be compared: what all succeeded runs recorded, and not all alike."""
     succeeded = [r for r in results if r.state == State.SUCCEEDED]
     return [s for s in all_series(succeeded) if _is_shared(s, succeeded)]
 
@@ -85,5 +98,5 @@ def _rank(series: Series) -> tuple[bool, int]:
 
 
 def _is_shared(series: Series, results: Sequence[Result]) -> bool:
-    values = [r.figure(series.metric, series.origin) for r in results]
-    return None not in values and len({v.value for v in values if v}) > 1
+    figures = [r.figure(series.metric, series.origin) for r in results]
+    return None not in figures and len({f.value for f in figures if f}) > 1

@@ -13,6 +13,7 @@ from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -42,7 +43,7 @@ def notebook_page(notebook: NotebookNode, page: dict[str, Any]) -> str:
     `page` is what its heading shows: title, subtitle, state, error, show_code and back, the
     address of the report.
     """
-    html, _ = _Exporter(
+    html, _ = _Exporter(  # type: ignore[no-untyped-call]
         template_name="notebook_page",
         extra_template_basedirs=[str(_TEMPLATES)],
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN_FIRST}}),
@@ -50,7 +51,7 @@ def notebook_page(notebook: NotebookNode, page: dict[str, Any]) -> str:
     return str(html)
 
 
-class _Renderer(IPythonRenderer):  # type: ignore[misc]
+class _Renderer(IPythonRenderer):
     def block_math(self, body: str) -> str:
         return to_mathml(body, block=True)
 
@@ -63,7 +64,7 @@ class _Renderer(IPythonRenderer):  # type: ignore[misc]
         return to_mathml(body, block=True)
 
 
-class _Exporter(HTMLExporter):  # type: ignore[misc]
+class _Exporter(HTMLExporter):
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
         cell = context.get("cell") or {}
@@ -76,9 +77,13 @@ class _Exporter(HTMLExporter):  # type: ignore[misc]
 
 
 def _without_network(notebook: NotebookNode) -> NotebookNode:
-    """A copy whose outputs show without scripts: pictures for widgets, MathML for LaTeX."""
+    """Return a copy whose outputs show without scripts: pictures for widgets, MathML for LaTeX."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata.pop("widgets", None)
+    # The page's heading says where it failed; papermill's banners would say it twice more.
+    notebook.cells = [
+        c for c in notebook.cells if ERROR_MARKER_TAG not in c.metadata.get("tags", [])
+    ]
     for number, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):
             data = output.get("data")

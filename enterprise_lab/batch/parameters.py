@@ -47,9 +47,7 @@ class Parameter:
             return value
         if type(value) is int and float in self.kinds:
             return float(value)
-        raise LabError(
-            f"{self.name} is {self.annotation}, not {value!r}", self._mend(value)
-        )
+        raise LabError(f"{self.name} is {self.annotation}, not {value!r}", self._mend(value))
 
     def _mend(self, value: Scalar) -> str:
         if self.choices:
@@ -120,7 +118,7 @@ _Accepted: TypeAlias = tuple[frozenset[type], tuple[Scalar, ...]]
 
 
 def _accepted(annotation: ast.expr) -> _Accepted | None:
-    """The types and Literal values an annotation allows; None when it is not understood."""
+    """Return the types and Literal values an annotation allows, or None if not understood."""
     match annotation:
         case ast.Name(id=name) if name in _KINDS:
             return frozenset({_KINDS[name]}), ()

@@ -7,13 +7,20 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from enterprise_lab.batch.comparison import Series, independent_parameters, shared_series
+from enterprise_lab.batch.comparison import (
+    NOTEBOOK,
+    Series,
+    independent_parameters,
+    shared_series,
+    value,
+)
 from enterprise_lab.batch.results import Result
 from enterprise_lab.batch.store import State
 from enterprise_lab.measure.records import Origin
@@ -31,9 +38,9 @@ _MARKERS = {
     Origin.RECORDED: "s",
     Origin.PUBLISHED: "^",
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.size": 10.5,
+    "font.size": 11,
     "svg.hashsalt": "enterprise-lab",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -81,18 +88,15 @@ class _Layout:
     @classmethod
     def of(cls, results: Sequence[Result]) -> _Layout:
         names = independent_parameters([r.run for r in results])
-        if len(names) > 1 and len({str(r.run.parameters.get(names[-1])) for r in results}) <= (
-            _MAX_COLOURS
-        ):
+        if len(names) > 1 and len({value(r.run, names[-1]) for r in results}) <= (_MAX_COLOURS):
             return cls(tuple(names[:-1]), names[-1])
         return cls(tuple(names), None)
 
     def row(self, result: Result) -> str:
-        names = (str(result.run.parameters.get(n, "")) for n in self.rows)
-        return "\n".join(names) if self.rows else result.run.notebook
+        return "\n".join(value(result.run, n) for n in self.rows or (NOTEBOOK,))
 
     def hue(self, result: Result) -> str:
-        return str(result.run.parameters.get(self.colour, "")) if self.colour else ""
+        return value(result.run, self.colour) if self.colour else ""
 
     def compares(self, series: Series, results: Sequence[Result]) -> bool:
         """Whether the figure differs within a row, or there is one run a row."""
@@ -112,16 +116,16 @@ def _picture(series: Sequence[Series], results: Sequence[Result], layout: _Layou
     title = f"{series[0].label[0].upper()}{series[0].label[1:]}"
     with rc_context(_STYLE):
         height = 1.3 + len(rows) * max(0.42, 0.26 * len(hues) + 0.16)
-        figure = Figure(figsize=(8.4, height), layout="constrained")
+        figure = Figure(figsize=(7.2, height), layout="constrained")
         axes = figure.subplots()
         ratio = _draw(axes, series, results, layout, rows, hues, scale)
         if ratio > _LOG_FROM_RATIO:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.12g}")
             axes.xaxis.set_minor_formatter(lambda *_: "")
-        else:
+        elif ratio > 0:
             axes.set_xlim(left=0)
-        axes.margins(x=0.12)
+        axes.margins(x=0.08)
         log = ", log scale" if ratio > _LOG_FROM_RATIO else ""
         axes.set_xlabel(f"{title} [{unit}{log}]" if unit or log else title)
         axes.set_yticks(range(len(rows)), rows)
@@ -131,11 +135,17 @@ def _picture(series: Sequence[Series], results: Sequence[Result], layout: _Layou
         axes.set_axisbelow(True)
         for edge in range(1, len(rows)):
             axes.axhline(edge - 0.5, color="#e4e7eb", linewidth=0.8)
-        _legend(figure, series, hues, layout)
+        found = (r.figure(s.metric, s.origin) for s in series for r in results)
+        has_intervals = any(f and f.low is not None and f.high is not None for f in found)
+        _legend(figure, series, hues, layout, has_intervals=has_intervals)
         svg = io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None})
     source = "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode()
-    return Picture(title, source, _words(title, series, results, layout))
+    names = (*layout.rows, layout.colour) if layout.colour else layout.rows
+    by = " and ".join(n.replace("_", " ") for n in names)
+    return Picture(
+        f"{title} by {by}" if by else title, source, _words(title, series, results, layout)
+    )
 
 
 def _draw(
@@ -147,7 +157,10 @@ def _draw(
     hues: list[str],
     scale: float,
 ) -> float:
-    """Place every run's figures; return the ratio of the largest to the smallest."""
+    """Place every run's figures; return the ratio of the largest to the smallest.
+
+    The ratio is 0 when there is none, because a value is not above zero.
+    """
     values = []
     for result in results:
         hue = hues.index(layout.hue(result))
@@ -157,8 +170,8 @@ def _draw(
             record = result.figure(one.metric, one.origin)
             if record is None:
                 continue
-            value = record.value / scale
-            values.append(value)
+            x = record.value / scale
+            values.append(x)
             if record.low is not None and record.high is not None:
                 axes.plot(
                     [record.low / scale, record.high / scale], [y, y],
@@ -166,22 +179,27 @@ def _draw(
                 )  # fmt: skip
                 values += [record.low / scale, record.high / scale]
             axes.plot(
-                [value], [y], _MARKERS[one.origin], color=colour, markersize=7,
+                [x], [y], _MARKERS[one.origin], color=colour, markersize=7,
                 markerfacecolor=colour if one.origin == Origin.MEASURED else "white",
                 markeredgewidth=1.8, zorder=3,
             )  # fmt: skip
             if len(series) == 1:
                 axes.annotate(
                     format_figure(record.value, record.unit),
-                    ((record.high or record.value) / scale, y),
+                    ((record.value if record.high is None else record.high) / scale, y),
                     xytext=(9, 0), textcoords="offset points", va="center", fontsize=9,
-                    color="#3e4c59",
-                )  # fmt: skip
-    return max(values) / min(values) if min(values) > 0 else 1.0
+                    color="#3e4c59", annotation_clip=False,
+                ).set_in_layout(True)  # fmt: skip
+    return max(values) / min(values) if min(values) > 0 else 0.0
 
 
 def _legend(
-    figure: Figure, series: Sequence[Series], hues: list[str], layout: _Layout
+    figure: Figure,
+    series: Sequence[Series],
+    hues: list[str],
+    layout: _Layout,
+    *,
+    has_intervals: bool,
 ) -> None:
     colours = [
         Line2D([], [], color=c, linewidth=5, label=h)
@@ -196,14 +214,18 @@ def _legend(
         )
         for one in series
     ]  # fmt: skip
+    interval = Line2D(
+        [], [], color="#3e4c59", linewidth=1.6, marker="|", markersize=7, label="low to high"
+    )
+    handles = [*colours, *origins, *([interval] if has_intervals else [])]
     figure.legend(
-        handles=[*colours, *origins], loc="outside upper left", frameon=False,
-        ncols=min(5, len(colours) + len(origins)), handlelength=1.2, columnspacing=1.4,
+        handles=handles, loc="outside upper left", frameon=False,
+        ncols=min(5, len(handles)), handlelength=1.2, columnspacing=1.4,
     )  # fmt: skip
 
 
 def _axis_unit(series: Sequence[Series], results: Sequence[Result]) -> tuple[float, str]:
-    """The size and name of the unit in which the typical figure is a handy number."""
+    """Choose the unit in which the typical figure is a handy number: its size and name."""
     found = [r.figure(s.metric, s.origin) for s in series for r in results]
     values = sorted(abs(f.value) for f in found if f and f.value)
     middle = values[len(values) // 2] if values else 1.0
@@ -220,12 +242,12 @@ def _axis_unit(series: Sequence[Series], results: Sequence[Result]) -> tuple[flo
     return 10.0**power, f"{prefix}{unit}"
 
 
-def _words(
-    title: str, series: Sequence[Series], results: Sequence[Result], layout: _Layout
-) -> str:
+def _words(title: str, series: Sequence[Series], results: Sequence[Result], layout: _Layout) -> str:
     parts = []
     for result in results:
-        name = " on ".join(filter(None, [layout.row(result).replace("\n", ", "), layout.hue(result)]))
+        name = " on ".join(
+            filter(None, [layout.row(result).replace("\n", ", "), layout.hue(result)])
+        )
         figures = " and ".join(f"{one.text(result)} {one.origin}" for one in series)
         parts.append(f"{name}: {figures}")
     return f"{title}. {'; '.join(parts)}."

@@ -50,9 +50,7 @@ class Entry(BaseModel):
 
     notebook: str = Field(min_length=1)
     parameters: dict[str, Value] = {}
-    matrix: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(
-        default={}, min_length=1
-    )
+    matrix: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(default={}, min_length=1)
 
 
 class Plan(BaseModel):

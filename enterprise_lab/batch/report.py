@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import nbformat
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbformat import NotebookNode
 
 from enterprise_lab import __version__
 from enterprise_lab.batch import comparison, store
 from enterprise_lab.batch.check import Batch
+from enterprise_lab.batch.notebook_file import read_notebook
 from enterprise_lab.batch.notebook_page import notebook_page
 from enterprise_lab.batch.pictures import comparison_pictures
 from enterprise_lab.batch.results import RUN_SECONDS, Result
 from enterprise_lab.batch.store import State
+from enterprise_lab.errors import LabError
 from enterprise_lab.units import format_figure, format_seconds
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -54,15 +55,13 @@ def write_report(batch: Batch, results: list[Result]) -> Path:
     work = batch.folder / ".report"
     shutil.rmtree(work, ignore_errors=True)
     (work / "notebooks").mkdir(parents=True)
-    names = comparison.varying_parameters(batch.runs)
+    names = comparison.varying_parameters(batch.runs) or [comparison.NOTEBOOK]
     metrics = list(
         dict.fromkeys(s.metric for s in comparison.all_series(results) if s.metric != RUN_SECONDS)
     )
     rows = [_row(batch, result, names, metrics, work) for result in results]
     constant = {
-        name: value
-        for name, value in batch.runs[0].parameters.items()
-        if name not in names
+        name: value for name, value in batch.runs[0].parameters.items() if name not in names
     }
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
@@ -86,12 +85,10 @@ def write_report(batch: Batch, results: list[Result]) -> Path:
     return batch.folder / "report" / "index.html"
 
 
-def _row(
-    batch: Batch, result: Result, names: list[str], metrics: list[str], work: Path
-) -> Row:
+def _row(batch: Batch, result: Result, names: list[str], metrics: list[str], work: Path) -> Row:
     run, status = result.run, result.status
-    parameters = [str(run.parameters.get(n, "")) for n in names]
-    name = " · ".join(parameters) or Path(run.notebook).stem
+    parameters = [comparison.value(run, n) for n in names]
+    name = comparison.description(run, names)
     error = status.error if status else ""
     page = thumbnail = ""
     if notebook := _executed(batch.folder / run.run_id):
@@ -99,7 +96,7 @@ def _row(
         thumbnail = _first_picture(notebook)
         shown = {
             "back": "../index.html",
-            "subtitle": f"{Path(run.notebook).stem}: {name}",
+            "subtitle": name,
             "state": str(result.state),
             "error": error,
             "show_code": result.state != State.SUCCEEDED,
@@ -120,15 +117,15 @@ def _row(
 
 
 def _executed(folder: Path) -> NotebookNode | None:
-    """The notebook a run left; None when it was cut off before papermill saved one."""
+    """Read the notebook a run left; None when it was cut off before papermill saved one."""
     try:
-        return nbformat.read(folder / store.NOTEBOOK, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError):
+        return read_notebook(folder / store.NOTEBOOK)
+    except LabError:
         return None
 
 
 def _figure(result: Result, metric: str) -> Figure:
-    """The metric's figures of all origins, the first of them to sort by."""
+    """Gather the metric's figures of all origins, the first of them to sort by."""
     found = [r for r in result.records if r.metric == metric]
     latest = list({r.origin: r for r in found}.values())
     if not latest:

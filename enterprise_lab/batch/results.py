@@ -51,7 +51,7 @@ class Result:
         return self.status.status if self.status else State.QUEUED
 
     def figure(self, metric: str, origin: Origin) -> Record | None:
-        """The last figure recorded for a metric from one origin."""
+        """Return the last figure recorded for a metric from one origin."""
         found = [r for r in self.records if r.metric == metric and r.origin == origin]
         return found[-1] if found else None
 
@@ -106,13 +106,11 @@ def _result(folder: Path, run: Run) -> Result:
         unit="s",
         origin=Origin.MEASURED,
         n=1,
+        device=status.device,
         source="batch runner, wall clock",
         time=status.started,
     )
-    recorded = [
-        r for r in _recorded(folder / run.run_id) if (r.metric, r.origin) != (own.metric, own.origin)
-    ]
-    return Result(run, status, (*recorded, own))
+    return Result(run, status, (*_recorded(folder / run.run_id), own))
 
 
 def _recorded(folder: Path) -> list[Record]:

@@ -18,10 +18,11 @@ from enterprise_lab.batch.job import OUTCOME, Job, Outcome
 from enterprise_lab.batch.store import State, Status
 from enterprise_lab.errors import LabError
 from enterprise_lab.measure import records
+from enterprise_lab.measure.devices import machine
 
 
 def pending(batch: Batch) -> list[Run]:
-    """The runs that have not succeeded yet."""
+    """List the runs that have not succeeded yet."""
     statuses = ((run, store.read_status(batch.folder, run.run_id)) for run in batch.runs)
     return [run for run, status in statuses if not status or status.status != State.SUCCEEDED]
 
@@ -53,6 +54,7 @@ def run_one(batch: Batch, run: Run) -> Status:
         parameters=run.parameters,
         started=started,
         run_seconds=time.monotonic() - clock,
+        device=_device(),
         error=error,
     )
     store.finish(batch.folder, work, status)
@@ -72,8 +74,8 @@ def _execute(run: Run, work: Path, deadline_seconds: float) -> tuple[State, str]
             env={**os.environ, processes.MARKER: marker},
             start_new_session=True,
         )
+        assert child.stdin is not None
         try:
-            assert child.stdin is not None
             job = Job(notebook=run.notebook_path, parameters=run.given)
             with contextlib.suppress(BrokenPipeError):  # a child that died says so by its exit
                 child.stdin.write(job.model_dump_json().encode() + b"\n")
@@ -91,6 +93,11 @@ def _execute(run: Run, work: Path, deadline_seconds: float) -> tuple[State, str]
             with contextlib.suppress(BrokenPipeError):
                 child.stdin.close()
     return _outcome(work, child.returncode)
+
+
+def _device() -> str:
+    here = machine()
+    return ", ".join([f"{here.cpu}, {here.cores} cores", *(gpu.name for gpu in here.gpus)])
 
 
 def _outcome(work: Path, exit_code: int) -> tuple[State, str]:

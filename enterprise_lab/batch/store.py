@@ -56,6 +56,7 @@ class Status(BaseModel):
     parameters: dict[str, Any]
     started: datetime
     run_seconds: float
+    device: str
     error: str = ""
 
 

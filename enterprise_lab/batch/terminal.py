@@ -12,7 +12,7 @@ from rich.table import Table
 
 from enterprise_lab.batch import comparison, store
 from enterprise_lab.batch.check import Batch, Run, check_plan
-from enterprise_lab.batch.results import Result, collect, write_table
+from enterprise_lab.batch.results import RUN_SECONDS, Result, collect, write_table
 from enterprise_lab.batch.runner import pending, run_pending
 from enterprise_lab.batch.store import State, Status
 from enterprise_lab.errors import LabError
@@ -34,12 +34,9 @@ def check(plan: Path, runs_folder: Path) -> None:
     done = len(batch.runs) - len(pending(batch))
     console.print(f"{plan} is sound: {len(batch.runs)} runs, {done} of them done.")
     names = comparison.varying_parameters(batch.runs)
-    table = Table("run", *(["notebook"] if len({r.notebook for r in batch.runs}) > 1 else []))
-    for name in names:
-        table.add_column(name)
+    table = Table("run", *names)
     for run in batch.runs:
-        notebook = [run.notebook] if table.columns[1:] and table.columns[1].header == "notebook" else []
-        table.add_row(run.run_id, *notebook, *(_cell(run, n) for n in names))
+        table.add_row(run.run_id, *(escape(comparison.value(run, n)) for n in names))
     console.print(table)
 
 
@@ -93,7 +90,7 @@ def _run_all(console: Console, batch: Batch) -> bool:
         task = bar.add_task("", total=len(todo))
         for run, status in run_pending(batch):
             if status is None:
-                bar.update(task, description=escape(_describe(run, names)))
+                bar.update(task, description=escape(comparison.description(run, names)))
                 continue
             state = status.status
             colour = _COLOURS.get(state, "red")
@@ -105,22 +102,16 @@ def _run_all(console: Console, batch: Batch) -> bool:
 def _line(word: str, colour: str, status: Status | None, run: Run, names: list[str]) -> str:
     seconds = f"{status.run_seconds:7.1f} s" if status else " " * 9
     error = f"\n    {escape(status.error)}" if status and status.error else ""
-    return f"[{colour}]{word:<11}[/] {seconds}  {escape(_describe(run, names))}{error}"
-
-
-def _describe(run: Run, names: list[str]) -> str:
-    return " · ".join(_cell(run, n) for n in names) or run.notebook
-
-
-def _cell(run: Run, name: str) -> str:
-    return str(run.parameters.get(name, ""))
+    return f"[{colour}]{word:<11}[/] {seconds}  {escape(comparison.description(run, names))}{error}"
 
 
 def _summary(results: list[Result]) -> Table:
-    """A row a run: the parameters that vary, how it ended, and the figures runs share."""
+    """Tabulate a row a run: the parameters that vary, how it ended, and the figures runs share."""
     names = comparison.varying_parameters([r.run for r in results])
-    series = comparison.shared_series(results)[:_METRICS_SHOWN]
-    table = Table(*(names or ["notebook"]), "status", "run time")
+    shared = comparison.shared_series(results)
+    series = [s for s in shared if s.metric != RUN_SECONDS][:_METRICS_SHOWN]
+    names = names or [comparison.NOTEBOOK]
+    table = Table(*names, "status", "run time")
     for one in series:
         table.add_column(f"{one.label}\n({one.origin})", justify="right")
     for result in results:
@@ -128,7 +119,7 @@ def _summary(results: list[Result]) -> Table:
         figures = (one.text(result) for one in series)
         seconds = format_seconds(result.status.run_seconds) if result.status else ""
         table.add_row(
-            *([_cell(result.run, n) for n in names] or [result.run.notebook]),
+            *(escape(comparison.value(result.run, n)) for n in names),
             f"[{colour}]{result.state}[/]",
             seconds,
             *figures,

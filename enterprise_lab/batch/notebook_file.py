@@ -1,0 +1,26 @@
+"""Reading a notebook's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from enterprise_lab.errors import LabError
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read and validate a notebook; LabError when there is none or the file is not one."""
+    if not path.is_file():
+        raise LabError(
+            f"there is no notebook {path}",
+            "Correct the path: it is counted from the folder above the plan's.",
+        )
+    try:
+        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat lets its JSON reader's and validator's errors through
+        reason = str(error).partition("\n")[0]
+        raise LabError(f"{path} is not a notebook: {reason}", "Give an .ipynb file.") from None
+    return notebook

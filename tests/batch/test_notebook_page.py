@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import base64
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from enterprise_lab.batch.notebook_page import notebook_page, to_mathml
+
+PNG = base64.b64encode(b"\x89PNG not really").decode()
+
+
+def page(*cells: NotebookNode, **metadata: object) -> BeautifulSoup:
+    shown = {
+        "back": "../index.html",
+        "subtitle": "tiny <x>",
+        "state": "succeeded",
+        "error": "",
+        "show_code": False,
+    }
+    return BeautifulSoup(
+        notebook_page(new_notebook(cells=list(cells), metadata=metadata), shown), "html.parser"
+    )
+
+
+def showing(**data: object) -> NotebookNode:
+    bundle = {kind.replace("__", "/"): content for kind, content in data.items()}
+    return new_code_cell("x", outputs=[new_output("display_data", bundle)])
+
+
+@pytest.mark.parametrize(
+    ("text", "display"),
+    [
+        (r"so $a_1 = 6 N D$ it is", "inline"),
+        (r"$$t = \frac{C}{\eta\,P}$$", "block"),
+        ("$$\nt = \\sqrt{2}\n$$", "block"),
+        (r"\begin{equation} a = b \end{equation}", "block"),
+        ("\\begin{align} a &= b \\\\ c &= d \\end{align}", "block"),
+    ],
+)
+def test_math_becomes_mathml(text: str, display: str) -> None:
+    soup = page(new_markdown_cell(text))
+
+    assert [m["display"] for m in soup.select("math")] == [display]
+    assert "$" not in soup.main.text
+    assert "\\" not in soup.main.text
+
+
+def test_a_formula_that_cannot_be_converted_is_shown_as_it_was_written() -> None:
+    assert to_mathml(r"\left( <a", block=False) == r"<code>\left( &lt;a</code>"
+
+
+def test_latex_outputs_become_mathml() -> None:
+    soup = page(showing(text__latex=r"$\displaystyle x^2$", text__plain="x**2"))
+
+    assert soup.select_one("math msup") is not None
+
+
+def test_nothing_is_loaded_and_no_script_is_left() -> None:
+    cell = showing(text__html="<b>kept</b>", application__javascript="fetch('http://x')")
+    soup = page(new_markdown_cell("$x$"), cell, widgets={"state": {}})
+
+    assert soup.select("script") == []
+    assert "kept" in soup.text
+    loads = [e.get("src") or e.get("href") for e in soup.select("[src], link[href]")]
+    assert all(address.startswith("data:") for address in loads)
+    assert not re.search(r"url\(\s*['\"]?https?:|@import", str(soup))
+
+
+def test_a_picture_is_shown_in_place_of_its_widget() -> None:
+    bundle = {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "abc"},
+        "image/png": PNG,
+        "text/plain": "interactive(...)",
+    }
+    soup = page(new_code_cell("x", outputs=[new_output("display_data", bundle)]))
+
+    image = soup.select_one("main img")
+    assert image is not None
+    assert image["src"].startswith("data:image/png")
+    assert image["alt"] == "Picture made by cell 1"
+    assert "model_id" not in str(soup)
+    assert "interactive" not in soup.main.text
+
+
+def test_the_heading_is_text_not_markup_and_leads_back() -> None:
+    soup = page(new_markdown_cell("hello"))
+
+    assert "tiny <x>" in soup.header.text
+    assert soup.header.a["href"] == "../index.html"
