@@ -1,8 +1,8 @@
 """What the notebooks import: preflight, exercises, pictures, panels, records."""
 
 from enterprise_lab.course.exercise import CheckError, Exercise
+from enterprise_lab.course.fit import preflight
 from enterprise_lab.course.labs import LABS
-from enterprise_lab.course.preflight import preflight
 from enterprise_lab.course.recording import record
 
 __all__ = ["LABS", "CheckError", "Exercise", "preflight", "record"]

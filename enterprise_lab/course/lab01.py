@@ -71,7 +71,7 @@ parameters = Exercise(
             " out.",
         ),
         Mistake(
-            _off_by(lambda layers, hidden, ffn, **_: layers * (9 * hidden + ffn) + hidden),
+            _off_by(lambda layers, hidden, ffn, **_: layers * (5 * hidden + ffn) + hidden),
             "Every linear layer also has a bias, as long as its output: look at the matrices"
             " again, the pooler's too.",
         ),

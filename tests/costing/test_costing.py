@@ -1,0 +1,104 @@
+"""The bill, and the choice of an instance."""
+
+from datetime import date
+
+import pytest
+
+from enterprise_lab import catalog, costing, estimate
+from enterprise_lab.errors import LabError
+from enterprise_lab.estimate import Estimate
+from enterprise_lab.units import DAY, HOUR
+
+BERT = catalog.model("bert-base-uncased").shape
+NAMES = ["g4dn.12xlarge", "p3.8xlarge", "p4d.24xlarge"]
+
+
+def options(names=NAMES, shape=BERT, **changes):
+    arguments = {"sequence_length": 128, "global_batch": 256, "tokens": 32.8e9} | changes
+    return costing.training_options(shape, names, **arguments)
+
+
+def test_the_bill_is_hours_times_price_with_its_range():
+    ten_hours = Estimate(10 * HOUR, "s", "a test", 5 * HOUR, 20 * HOUR)
+    price = catalog.price("p4d.24xlarge").usd_per_hour
+    cost = costing.on_demand(ten_hours, "p4d.24xlarge", instances=3)
+    assert (cost.low, cost.value, cost.high) == pytest.approx((15 * price, 30 * price, 60 * price))
+    assert cost.unit == "USD"
+    assert "2026" in cost.source
+
+
+def test_prices_have_dates():
+    hour = Estimate(HOUR, "s", "a test")
+    before = costing.on_demand(hour, "p4d.24xlarge", on=date(2025, 6, 1))
+    assert before.value > 1.3 * costing.on_demand(hour, "p4d.24xlarge").value
+
+
+@pytest.mark.parametrize(
+    ("seconds", "name", "instances"),
+    [
+        (HOUR, "p9.huge", 1),
+        (HOUR, "p5e.48xlarge", 1),
+        (HOUR, "p3.2xlarge", 0),
+        (-1, "p3.2xlarge", 1),
+    ],
+)
+def test_a_bill_that_cannot_be_is_refused(seconds, name, instances):
+    with pytest.raises(LabError):
+        costing.on_demand(Estimate(seconds, "s", "a test"), name, instances=instances)
+
+
+def test_options_fit_in_memory_and_use_every_device():
+    for option in options():
+        instance, training = option.instance, option.training
+        assert training.plan.data == instance.accelerator_count
+        limit = costing.options.MEMORY_SHARE * instance.accelerator_memory_bytes
+        assert training.memory_bytes_per_device.value <= limit
+
+
+def test_cheapest_within_deadline_and_budget():
+    found = options()
+    cheapest = found.cheapest()
+    assert cheapest.usd == min(o.usd for o in found)
+    slowest = max(found, key=lambda o: o.seconds)
+    in_time = found.cheapest(deadline_seconds=slowest.seconds * 0.99)
+    assert in_time.seconds < slowest.seconds
+
+
+def test_an_impossible_wish_says_how_far_off_it_is():
+    with pytest.raises(LabError, match=r"fastest, p4d\.24xlarge, needs"):
+        options().cheapest(deadline_seconds=60)
+    with pytest.raises(LabError, match=r"cheapest, .* \$"):
+        options().cheapest(budget_usd=1)
+
+
+def test_what_cannot_do_it_stays_in_the_table_with_its_reason():
+    shape = catalog.model("llama-7b").shape
+    found = options(["g4dn.xlarge", "c5.large", "p4d.24xlarge"], shape, sequence_length=2048)
+    assert all(o.training is None for o in found)
+    html = found._repr_html_()
+    assert "One sequence needs" in html
+    assert "no whole accelerator" in html
+    with pytest.raises(LabError, match="No instance can do this run"):
+        found.cheapest(deadline_seconds=365 * DAY)
+
+
+def test_a_batch_that_does_not_divide_is_a_reason():
+    (option,) = options(["p4d.24xlarge"], global_batch=100)
+    assert "doesn't divide over 8" in option.reason
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(LabError, match="Near names"):
+        options(["p44.24xlarge"])
+
+
+def test_the_table_marks_what_is_unverified_or_going():
+    html = options(["g5.12xlarge", "p3.8xlarge"])._repr_html_()
+    assert "†" in html
+    assert "retiring" in html
+    assert "†" not in options(["p4d.24xlarge"])._repr_html_()
+
+
+def test_estimates_only_scale_by_what_is_positive():
+    with pytest.raises(LabError):
+        estimate.Estimate(1, "s", "a test").scaled(0, "USD", "a test")
