@@ -36,6 +36,30 @@ def options(
     """Options of every command."""
 
 
+@app.command()
+def doctor() -> None:
+    """Say what this machine has and which labs fit it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from enterprise_lab.course import LABS, fit
+    from enterprise_lab.units import format_seconds
+
+    here, rate = fit.look()
+    console = Console()
+    has = Table(title="This machine", title_justify="left", show_header=False)
+    for name, what in fit.describe(here, rate).items():
+        has.add_row(name, what)
+    console.print(has)
+    labs = Table("lab", "profile", "fits", "time (estimated)", title="Labs", title_justify="left")
+    for lab in LABS:
+        for profile in lab.needs:
+            found = fit.Fit(lab, profile, here, rate)
+            verdict = found.shortage.problem if found.shortage else "yes"
+            labs.add_row(lab.folder, profile, verdict, format_seconds(found.seconds, 2))
+    console.print(labs)
+
+
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)
 app.add_typer(release_app, name="release")
 
@@ -193,5 +217,11 @@ def main() -> None:
     try:
         app()
     except LabError as error:
-        typer.echo(f"elab: {error.problem}\n{error.remedy}", err=True)
-        sys.exit(2)
+        problem, remedy = error.problem, error.remedy
+    except OSError as error:
+        problem = f"{error.filename or 'The system'}: {error.strerror}."
+        remedy = "Check that the disk has space and that you may read and write there."
+    else:
+        return
+    typer.echo(f"elab: {problem}\n{remedy}", err=True)
+    sys.exit(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from enterprise_lab.course.labs import Lab, Needs, lab
 from enterprise_lab.errors import LabError
@@ -14,14 +13,18 @@ from enterprise_lab.units import format_bytes, format_seconds, format_si
 
 
 @dataclass(frozen=True)
-class Preflight:
-    """What this machine has beside what the lab needs."""
+class Fit:
+    """What this machine has beside what a profile of a lab needs."""
 
     lab: Lab
     profile: str
-    needs: Needs
     machine: Machine
     matmul_flops_per_second: float
+
+    @property
+    def needs(self) -> Needs:
+        """What the profile needs."""
+        return self.lab.profile(self.profile)
 
     @property
     def seconds(self) -> float:
@@ -29,52 +32,59 @@ class Preflight:
         return self.needs.fixed_seconds + self.needs.flops / self.matmul_flops_per_second
 
     @property
-    def rows(self) -> list[tuple[str, str, str]]:
-        """What was looked at: what is here, and what the lab needs."""
-        here = self.machine
-        gpus = ", ".join(f"{g.name} ({format_bytes(g.free_bytes)} free)" for g in here.gpus)
-        rate = format_si(self.matmul_flops_per_second, "FLOP/s")
-        return [
-            ("processor", f"{here.cpu}, {here.cores} cores, {rate} measured", "any"),
-            ("GPU", gpus or f"none: {here.gpu_note}", "not needed"),
-            (
-                "memory",
-                f"{format_bytes(here.free_memory_bytes)} free",
-                format_bytes(self.needs.memory_bytes),
-            ),
-            (
-                "disk",
-                f"{format_bytes(here.free_disk_bytes)} free",
-                format_bytes(self.needs.disk_bytes),
-            ),
+    def shortage(self) -> LabError | None:
+        """What this machine has too little of for the lab, if anything."""
+        for name, needed, free in (
+            ("memory", self.needs.memory_bytes, self.machine.free_memory_bytes),
+            ("disk space", self.needs.disk_bytes, self.machine.free_disk_bytes),
+        ):
+            if needed > free:
+                return LabError(
+                    f"{self.lab.title}, profile {self.profile}, needs {format_bytes(needed)} of"
+                    f" {name}, and {format_bytes(free)} are free.",
+                    "Close other notebooks and programs, or use a larger machine.",
+                )
+        return None
+
+    def _repr_html_(self) -> str:
+        here = describe(self.machine, self.matmul_flops_per_second)
+        needed = {
+            "processor": "any",
+            "GPU": "not needed",
+            "memory": format_bytes(self.needs.memory_bytes),
+            "disk": format_bytes(self.needs.disk_bytes),
+        }
+        rows = [
+            *((name, here[name], need) for name, need in needed.items()),
             ("data and weights", "at hand", self.lab.data),
             ("time", f"about {format_seconds(self.seconds, 2)} (estimated)", "your own thinking"),
         ]
-
-    def _repr_html_(self) -> str:
         title = f"Preflight of {self.lab.title}, profile {self.profile}: it fits this machine."
-        return html_table(self.rows, header=("", "here", "needed"), caption=title, numeric=False)
+        return html_table(rows, header=("", "here", "needed"), caption=title, numeric=False)
 
 
-def look(folder: str, profile: str) -> Preflight:
-    """Look at this machine for a lab, without judging."""
-    chosen = lab(folder)
-    needs = chosen.profile(profile)
-    rate = matmul_rate(512, 512, 512, budget_seconds=0.2).flops_per_second
-    return Preflight(chosen, profile, needs, machine(), rate)
+def describe(here: Machine, matmul_flops_per_second: float) -> dict[str, str]:
+    """Write what a machine has, a line each."""
+    gpus = ", ".join(f"{g.name}, {format_bytes(g.free_bytes)} free" for g in here.gpus)
+    rate = format_si(matmul_flops_per_second, "FLOP/s")
+    return {
+        "processor": f"{here.cpu}, {here.cores} cores, {rate} in float32 (measured)",
+        "GPU": gpus or f"none: {here.gpu_note}",
+        "memory": f"{format_bytes(here.free_memory_bytes)} free",
+        "disk": f"{format_bytes(here.free_disk_bytes)} free",
+    }
 
 
-def preflight(folder: str, profile: str = "smoke") -> Preflight:
+def look() -> tuple[Machine, float]:
+    """Look at this machine: what it has, and its rate of matrix products in FLOP/s."""
+    return machine(), matmul_rate(1024, 1024, 1024, budget_seconds=0.3).flops_per_second
+
+
+def preflight(folder: str, profile: str = "smoke") -> Fit:
     """Show whether a lab fits this machine; LabError when memory or disk are too small."""
-    found = look(folder, profile)
-    for name, needed, free in (
-        ("memory", found.needs.memory_bytes, found.machine.free_memory_bytes),
-        ("disk space", found.needs.disk_bytes, found.machine.free_disk_bytes),
-    ):
-        if needed > free:
-            raise LabError(
-                f"This lab needs {format_bytes(needed)} of {name}, and {format_bytes(free)} are"
-                f" free in {Path.cwd() if name == 'disk space' else 'this machine'}.",
-                "Close other notebooks and programs, or use a larger machine.",
-            )
+    chosen = lab(folder)
+    chosen.profile(profile)
+    found = Fit(chosen, profile, *look())
+    if found.shortage:
+        raise found.shortage
     return found
