@@ -45,8 +45,13 @@ def value(run: Run, name: str) -> str:
 
 
 def description(run: Run, names: Sequence[str]) -> str:
-    """Say what tells a run from the others."""
-    return " · ".join(value(run, n) for n in names) or value(run, NOTEBOOK)
+    """Say what tells a run from the others; a number needs its parameter's name."""
+    said = (
+        value(run, n) if n == NOTEBOOK or isinstance(run.parameters.get(n), str)
+        else f"{n} {value(run, n)}".rstrip()
+        for n in names
+    )  # fmt: skip
+    return " · ".join(said) or value(run, NOTEBOOK)
 
 
 def varying_parameters(runs: Sequence[Run]) -> list[str]:

@@ -88,7 +88,7 @@ def write_report(batch: Batch, results: list[Result]) -> Path:
 def _row(batch: Batch, result: Result, names: list[str], metrics: list[str], work: Path) -> Row:
     run, status = result.run, result.status
     parameters = [comparison.value(run, n) for n in names]
-    name = comparison.description(run, names)
+    name = comparison.description(run, comparison.independent_parameters(batch.runs))
     error = status.error if status else ""
     page = thumbnail = ""
     if notebook := _executed(batch.folder / run.run_id):

@@ -72,7 +72,7 @@ def _run_all(console: Console, batch: Batch) -> bool:
         f" results in {batch.folder}",
         soft_wrap=True,
     )
-    names = comparison.varying_parameters(batch.runs)
+    names = comparison.independent_parameters(batch.runs)
     for run in batch.runs:
         if run.run_id not in todo:
             console.print(_line("done before", "dim", None, run, names), soft_wrap=True)
