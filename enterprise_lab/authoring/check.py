@@ -44,7 +44,11 @@ def check(root: Path, say: Callable[[str], None]) -> list[Fault]:
 
 
 def _faults(lab: Lab) -> Iterator[tuple[str, str]]:
-    source = notebooks.read_text(lab.text)
+    try:
+        source = notebooks.read_text(lab.text)
+    except LabError as error:
+        yield error.problem, error.remedy
+        return
     yield from _stored_solution_faults(lab, source)
     yield from _solution_faults(lab, source)
     if not lab.released.is_file():

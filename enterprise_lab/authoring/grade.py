@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from enterprise_lab.authoring import notebooks
+from enterprise_lab.authoring.execution import OUTCOMES
+from enterprise_lab.authoring.files import write_whole
 from enterprise_lab.authoring.labs import Lab, find_labs
 from enterprise_lab.authoring.nbgrader_course import Course, NbgraderError, temporary_course
 from enterprise_lab.authoring.submissions import Submission, find_submissions, mend
@@ -33,9 +36,11 @@ def grade_submissions(
 ) -> None:
     """Grade every STUDENT/NN_name/name.ipynb in `folder` and write the scores to a CSV file.
 
-    Students' code runs in kernels on this machine with the rights of whoever calls this; nothing
-    confines it, so call it where it can do no harm. A cell that runs longer than cell_seconds is
-    interrupted, and the rest is graded.
+    Students' code runs in kernels on this machine with the rights of whoever calls this. Nothing
+    confines it: it can read the hidden tests and every file the caller can, and change the scores.
+    Call this where that does no harm, in a container or on a machine of its own. A cell that runs
+    longer than cell_seconds is interrupted; when a submission loses its kernel, what it reached
+    before is graded.
 
     Raises LabError before anything runs when a submission cannot be read or is for no lab, or
     the table cannot be written.
@@ -74,9 +79,9 @@ class _Grader:
         try:
             executed = self._course.autograde(alias, lab, notebook)
         except NbgraderError as error:
-            points, crashed = {}, [f"could not be run to its end: {error.problem}"]
+            points, outcomes = {}, [f"could not be graded: {error.problem}"]
         else:
-            points, crashed = self._points(alias, lab), list(_timeouts(executed))
+            points, outcomes = self._points(alias, lab), list(_outcomes(executed))
         rows = [
             Score(submission.student, lab.folder, name, *points.get(name, (0.0, max_score, "")))
             for name, max_score in _graded_cells(released)
@@ -87,7 +92,7 @@ class _Grader:
             "total",
             sum(r.score for r in rows),
             sum(r.max_score for r in rows),
-            "; ".join(remarks + crashed),
+            "; ".join(remarks + outcomes),
         )
         return [*rows, total]
 
@@ -117,16 +122,16 @@ def _graded_cells(released: NotebookNode) -> Iterator[tuple[str, float]]:
             yield notebooks.grade_id(cell), float(cell.metadata.nbgrader.points)
 
 
-def _timeouts(executed: NotebookNode) -> Iterator[str]:
+def _outcomes(executed: NotebookNode) -> Iterator[str]:
     for index, cell in enumerate(executed.cells):
-        if any(e.ename == "CellTimeoutError" for e in notebooks.errors(cell)):
-            yield f"{notebooks.cell_name(executed, index)} ran too long and was stopped"
+        for error in notebooks.errors(cell):
+            if error.ename in OUTCOMES:
+                yield f"{notebooks.cell_name(executed, index)} {OUTCOMES[error.ename]}"
 
 
 def _write(table: Path, scores: list[Score]) -> None:
-    aside = table.with_name(f".{table.name}.part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(field.name for field in fields(Score))
-        writer.writerows(astuple(score) for score in scores)
-    aside.replace(table)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Score))
+    writer.writerows(astuple(score) for score in scores)
+    write_whole(table, text.getvalue())

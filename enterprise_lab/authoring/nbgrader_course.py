@@ -17,9 +17,11 @@ from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment
 from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import Execute
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
+from enterprise_lab.authoring.execution import ExecuteAsFarAsItGoes
 from enterprise_lab.authoring.labs import Lab
 from enterprise_lab.authoring.notebooks import KERNEL_ARGUMENTS, read, write
 from enterprise_lab.errors import LabError
@@ -53,6 +55,10 @@ class Course:
         config.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
         config.Execute.timeout = cell_seconds
         config.Execute.extra_arguments = list(KERNEL_ARGUMENTS)
+        config.Autograde.autograde_preprocessors = [
+            ExecuteAsFarAsItGoes if step is Execute else step
+            for step in Autograde.autograde_preprocessors.default()
+        ]
         self._config = config
 
     def generate(self, lab: Lab, source: NotebookNode) -> Path:

@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from enterprise_lab.authoring.files import write_whole
 from enterprise_lab.errors import LabError
 
 CELL_SECONDS = 300
@@ -43,8 +44,19 @@ _WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
 def read_text(path: Path) -> NotebookNode:
-    """Read a percent script as a canonical notebook without outputs."""
-    return canonical(jupytext.read(path, fmt="py:percent"))
+    """Read a percent script as a canonical notebook without outputs.
+
+    Raises LabError when its header or its encoding cannot be read.
+    """
+    try:
+        return canonical(jupytext.read(path, fmt="py:percent"))
+    except Exception as error:
+        # jupytext lets its YAML reader's errors through.
+        reason = " ".join(str(error).split())
+        raise LabError(
+            f"{path} is not a percent script that can be read: {reason}.",
+            "Mend the header between the two lines `# ---`.",
+        ) from error
 
 
 def read(path: Path) -> NotebookNode:
@@ -189,7 +201,4 @@ def write(path: Path, notebook: NotebookNode) -> None:
     text = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, text)

@@ -125,6 +125,11 @@ def remake(root: Path) -> None:
             id="empty solution notebook",
         ),
         pytest.param(
+            lambda c: edit(c / SCRIPT, "# jupyter:", "# jupyter:\n#  - x: ["),
+            "small.py is not a percent script that can be read: ",
+            id="script with a broken header",
+        ),
+        pytest.param(
             lambda c: (c / SOLUTION).write_text("{}"),
             "small.ipynb is not a notebook that can be read.",
             id="solution notebook is none",

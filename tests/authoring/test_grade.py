@@ -68,8 +68,15 @@ def cells_repeated(path: Path) -> None:
     path.write_text(json.dumps(notebook))
 
 
-def kernel_killed(path: Path) -> None:
-    answer(path, DOUBLE, "import os; os._exit(1)")
+def kernel_ended(path: Path) -> None:
+    half(path)
+    answer(path, SCALE, "import os; os._exit(1)")
+
+
+def unstoppable(path: Path) -> None:
+    half(path)
+    patient = "time.sleep(0.1)\n        except BaseException: pass"
+    answer(path, SCALE, f"import time\n    while True:\n        try: {patient}")
 
 
 SUBMISSIONS: dict[str, tuple[Callable[[Path], None] | None, list[float], str]] = {
@@ -81,7 +88,8 @@ SUBMISSIONS: dict[str, tuple[Callable[[Path], None] | None, list[float], str]] =
     "checks ungraded": (checks_ungraded, [2, 0], ""),
     "cells deleted": (cells_deleted, [2, 0], "the answer scale was deleted"),
     "cells repeated": (cells_repeated, [2, 0], ""),
-    "kernel killed": (kernel_killed, [0, 0], "Kernel died"),
+    "kernel ended": (kernel_ended, [2, 0], "'scale_check' ended the kernel"),
+    "unstoppable": (unstoppable, [2, 0], "'scale_check' ran too long and could not be stopped"),
 }
 
 

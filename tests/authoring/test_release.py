@@ -7,6 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from enterprise_lab.authoring import notebooks
+from enterprise_lab.authoring.files import write_whole
 from enterprise_lab.authoring.release import make
 from enterprise_lab.errors import LabError
 
@@ -128,3 +129,10 @@ def test_executing_leaves_the_notebook_it_was_given_as_it_was(tmp_path):
     executed = notebooks.execute(notebook, tmp_path)
     assert executed.cells[0].outputs[0].data["text/plain"] == "42"
     assert notebook.cells[0].outputs == []
+
+
+def test_a_file_that_cannot_be_written_is_named_and_stays(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(LabError, match="taken cannot be written: "):
+        write_whole(tmp_path / "taken", "text")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
