@@ -109,10 +109,16 @@ def _release_faults(
         return
     if student != expected:
         yield "The student notebook is not what the script would make now.", _MAKE
+    if _files(lab.images) != _files(lab.released_images):
+        yield f"The pictures in {lab.released_images} are not those in {lab.images}.", _MAKE
     for pattern in ("*.py", "*.ipynb"):
         for path in sorted(lab.released_folder.glob(pattern)):
             if path != lab.released:
                 yield f"{path.name} does not belong in labs/{lab.folder}.", f"Delete {path}."
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def _leak_faults(source: NotebookNode, student: NotebookNode) -> Iterator[tuple[str, str]]:

@@ -46,6 +46,11 @@ class Lab:
         return self.root / "labs" / self.folder
 
     @property
+    def released_images(self) -> Path:
+        """Where students find the pictures."""
+        return self.released_folder / self.images.name
+
+    @property
     def released(self) -> Path:
         """The student notebook."""
         return self.released_folder / f"{self.stem}.ipynb"

@@ -25,22 +25,12 @@ def make(root: Path, execute_all: bool, say: Callable[[str], None]) -> None:
     for lab in find_labs(root):
         source = notebooks.read_text(lab.text)
         student = student_notebook(lab, source)
-        stored = notebooks.read(lab.solution) if lab.solution.is_file() else None
-        if not execute_all and stored and _is_current(stored, source):
-            say(f"{lab.folder}: the code has not changed, its outputs are kept")
-            solution = _with_outputs(source, stored)
-        else:
-            say(f"{lab.folder}: running the solution")
-            solution = run(lab, source)
-            if failed := notebooks.failures(solution):
-                raise LabError(
-                    f"The solution of {lab.folder} fails: {'; '.join(failed)}.",
-                    f"Mend {lab.text}; nothing of this lab was written.",
-                )
+        solution = _solution_notebook(lab, source, execute_all, say)
         notebooks.write(lab.solution, solution)
         notebooks.write(lab.released, student)
+        shutil.rmtree(lab.released_images, ignore_errors=True)
         if lab.images.is_dir():
-            shutil.copytree(lab.images, lab.released_folder / lab.images.name, dirs_exist_ok=True)
+            shutil.copytree(lab.images, lab.released_images)
         say(f"{lab.folder}: {lab.solution} and {lab.released} are up to date")
 
 
@@ -63,6 +53,30 @@ def run(lab: Lab, notebook: NotebookNode) -> NotebookNode:
         if lab.images.is_dir():
             shutil.copytree(lab.images, Path(folder) / lab.images.name)
         return notebooks.execute(notebook, Path(folder))
+
+
+def _solution_notebook(
+    lab: Lab, source: NotebookNode, execute_all: bool, say: Callable[[str], None]
+) -> NotebookNode:
+    stored = _stored_solution(lab)
+    if stored and not execute_all and _is_current(stored, source):
+        say(f"{lab.folder}: the code has not changed, its outputs are kept")
+        return _with_outputs(source, stored)
+    say(f"{lab.folder}: running the solution")
+    solution = run(lab, source)
+    if failed := notebooks.failures(solution):
+        raise LabError(
+            f"The solution of {lab.folder} fails: {'; '.join(failed)}.",
+            f"Mend {lab.text}; nothing of this lab was written.",
+        )
+    return solution
+
+
+def _stored_solution(lab: Lab) -> NotebookNode | None:
+    try:
+        return notebooks.read(lab.solution)
+    except LabError:
+        return None
 
 
 def _is_current(stored: NotebookNode, source: NotebookNode) -> bool:

@@ -88,6 +88,12 @@ def test_a_clean_lab_has_no_faults(course):
             id="script among what students get",
         ),
         pytest.param(
+            lambda c: (c / "solutions/01_small/images/curve.svg").write_text("<svg></svg>"),
+            "The pictures in {root}/labs/01_small/images are not those in "
+            "{root}/solutions/01_small/images.",
+            id="picture changed",
+        ),
+        pytest.param(
             lambda c: (c / "labs/02_gone").mkdir(),
             "labs/02_gone has no folder in solutions/.",
             id="lab without a source",
@@ -109,7 +115,7 @@ def test_a_clean_lab_has_no_faults(course):
 )
 def test_a_planted_fault_is_the_one_reported(course, plant, problem):
     plant(course)
-    assert problems(course) == [problem]
+    assert problems(course) == [problem.format(root=course)]
 
 
 def remake(root: Path) -> None:

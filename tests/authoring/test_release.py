@@ -83,6 +83,14 @@ def test_a_failing_solution_is_named_and_nothing_is_written(course):
     }
 
 
+@pytest.mark.parametrize("damage", ["", "{}"])
+def test_a_damaged_solution_notebook_is_made_again(course, damage):
+    before = (course / SOLUTION).read_bytes()
+    (course / SOLUTION).write_text(damage)
+    make(course, False, quiet)
+    assert (course / SOLUTION).read_bytes() == before
+
+
 def test_a_marker_that_is_never_closed_is_named(course):
     edit(course / SCRIPT, "    return scaled\n    ### END SOLUTION", "    return scaled")
     with pytest.raises(LabError, match="no end solution statement found"):

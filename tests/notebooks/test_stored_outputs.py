@@ -15,8 +15,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from enterprise_lab.authoring.labs import find_labs
+
 HERE = Path(__file__).parent
-SOLUTIONS = sorted((HERE.parents[1] / "solutions").glob("[0-9]*/*.ipynb"))
+SOLUTIONS = [lab.solution for lab in find_labs(HERE.parents[1])]
 
 
 def nbval(notebook: Path) -> subprocess.CompletedProcess[str]:
