@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,11 @@ def browser() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, EXECUTABLES)), None)
     if executable is None:
         pytest.skip(f"NOT TESTED in a browser: none of {', '.join(EXECUTABLES)} is installed")
+    driver = [sys.executable, "-m", "playwright", "--version"]
+    if subprocess.run(driver, capture_output=True, check=False).returncode:
+        pytest.skip(
+            "NOT TESTED in a browser: Playwright's driver can't start (no libatomic1?)"
+        )
     with sync_playwright() as playwright:
         # Chromium refuses its sandbox to root, which is who runs tests in a container.
         chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])

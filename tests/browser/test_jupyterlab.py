@@ -27,9 +27,10 @@ STOP_SECONDS = 20
 def jupyterlab(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[str]:
-    """The address of a JupyterLab on a copy of labs/, with the settings of a new user."""
+    """The address of a JupyterLab on a copy of labs/, with none of the user's own settings."""
     home = tmp_path_factory.mktemp("home")
     shutil.copytree(pytestconfig.rootpath / "labs", home / "labs")
+    _refuse_news(home)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,6 +56,13 @@ def jupyterlab(
         yield address
     finally:
         _stop(server)
+
+
+def _refuse_news(home: Path) -> None:
+    """Answer the question that JupyterLab would otherwise lay over the notebook."""
+    folder = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+    folder.mkdir(parents=True)
+    (folder / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
 
 
 def _environment_without_jupyter_settings() -> dict[str, str]:
@@ -123,12 +131,6 @@ def test_a_student_runs_the_first_cells_and_moves_the_what_if_panel(
     expect(preflight).to_be_visible()
     page.screenshot(path=screenshots / "lab_01_preflight.png")
 
-    picture = notebook.locator(".jp-RenderedImage img").first
-    _run_until(picture, notebook, cells)
-    picture.scroll_into_view_if_needed()
-    assert picture.evaluate("image => image.naturalWidth") > 0
-    page.screenshot(path=screenshots / "lab_01_picture.png")
-
     panel = notebook.locator(".widget-vbox", has=page.locator(".widget-slider"))
     _run_until(panel, notebook, cells)
     answer, chart = panel.locator(".widget-html-content"), panel.locator("img")
@@ -138,5 +140,11 @@ def test_a_student_runs_the_first_cells_and_moves_the_what_if_panel(
     expect(answer).not_to_have_text(answer_before)
     expect(chart).not_to_have_attribute("src", chart_before)
     page.screenshot(path=screenshots / "lab_01_panel_moved.png")
+
+    picture = notebook.locator(".jp-RenderedImage img").first
+    _run_until(picture, notebook, cells)
+    picture.scroll_into_view_if_needed()
+    assert picture.evaluate("image => image.naturalWidth") > 0
+    page.screenshot(path=screenshots / "lab_01_picture.png")
 
     assert not errors
