@@ -21,9 +21,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(f"NOT TESTED in a browser: none of {', '.join(EXECUTABLES)} is installed")
     driver = [sys.executable, "-m", "playwright", "--version"]
     if subprocess.run(driver, capture_output=True, check=False).returncode:
-        pytest.skip(
-            "NOT TESTED in a browser: Playwright's driver can't start (no libatomic1?)"
-        )
+        pytest.skip("NOT TESTED in a browser: Playwright's driver can't start (no libatomic1?)")
     with sync_playwright() as playwright:
         # Chromium refuses its sandbox to root, which is who runs tests in a container.
         chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
