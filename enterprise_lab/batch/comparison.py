@@ -78,15 +78,48 @@ def independent_parameters(runs: Sequence[Run]) -> list[str]:
 
 
 def all_series(results: Sequence[Result]) -> list[Series]:
-    """Every metric and origin that any run recorded: the lab's first, the runner's own last."""
+    """Every metric and origin that any run recorded.
+
+    What differs in its device comes first, what is of this machine after it, by unit: money,
+    time, memory, the rest; the runner's own metric is last.
+    """
     found = dict.fromkeys(Series(r.metric, r.unit, r.origin) for x in results for r in x.records)
-    return sorted(found, key=_rank)
+    return sorted(
+        found,
+        key=lambda s: (
+            s.metric == RUN_SECONDS,
+            common_device(s.metric, results) != "",
+            _UNIT_ORDER.index(s.unit) if s.unit in _UNIT_ORDER else len(_UNIT_ORDER),
+        ),
+    )
 
 
 def shared_series(results: Sequence[Result]) -> list[Series]:
-    """List what can be compared: what all succeeded runs recorded, and not all alike."""
+    """List what can be compared: what all succeeded runs recorded, and not all alike.
+
+    A metric that varies in one origin is there with all of them, predicted beside measured.
+    """
     succeeded = [r for r in results if r.state == State.SUCCEEDED]
-    return [s for s in all_series(succeeded) if _is_shared(s, succeeded)]
+    shared = [
+        s for s in all_series(succeeded) if all(r.figure(s.metric, s.origin) for r in succeeded)
+    ]
+    varying = {s.metric for s in shared if len({s.text(r) for r in succeeded}) > 1}
+    return [s for s in shared if s.metric in varying]
+
+
+def common_device(metric: str, results: Sequence[Result]) -> str:
+    """Name the one device a metric's latest figures of all runs are from; empty if there are more.
+
+    Figures of one device say nothing about the hardware that a plan compares.
+    """
+    names = [
+        {figure.device for r in results if (figure := r.figure(metric, origin))}
+        for origin in Origin
+    ]
+    if any(len(held) > 1 for held in names):
+        return ""
+    # The lab and the runner may name one machine in more or fewer words.
+    return max((device for held in names for device in held), key=len, default="")
 
 
 def metric_label(metric: str) -> str:
@@ -95,13 +128,3 @@ def metric_label(metric: str) -> str:
     spoken = {"seconds": "time", "bytes": "memory", "usd": "cost", "flops": "FLOPs"}
     labels = [w if w not in spoken or spoken[w] not in words else "" for w in words]
     return " ".join(spoken.get(w, w) for w in labels if w)
-
-
-def _rank(series: Series) -> tuple[bool, int]:
-    order = _UNIT_ORDER.index(series.unit) if series.unit in _UNIT_ORDER else len(_UNIT_ORDER)
-    return series.metric == RUN_SECONDS, order
-
-
-def _is_shared(series: Series, results: Sequence[Result]) -> bool:
-    figures = [r.figure(series.metric, series.origin) for r in results]
-    return None not in figures and len({f.value for f in figures if f}) > 1

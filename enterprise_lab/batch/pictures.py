@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from enterprise_lab.batch.comparison import (
     NOTEBOOK,
     Series,
+    common_device,
     independent_parameters,
     shared_series,
     value,
@@ -26,7 +27,7 @@ from enterprise_lab.batch.store import State
 from enterprise_lab.measure.records import Origin
 from enterprise_lab.units import DAY, HOUR, format_figure
 
-MAX_PICTURES = 6
+MAX_PICTURES = 8
 _MAX_COLOURS = 7
 _LOG_FROM_RATIO = 20
 
@@ -60,6 +61,8 @@ class Picture:
     title: str
     source: str
     text: str
+    device: str
+    """The one machine all its figures are from, or empty when machines are compared."""
 
 
 def comparison_pictures(results: Sequence[Result]) -> list[Picture]:
@@ -144,7 +147,10 @@ def _picture(series: Sequence[Series], results: Sequence[Result], layout: _Layou
     names = (*layout.rows, layout.colour) if layout.colour else layout.rows
     by = " and ".join(n.replace("_", " ") for n in names)
     return Picture(
-        f"{title} by {by}" if by else title, source, _words(title, series, results, layout)
+        f"{title} by {by}" if by else title,
+        source,
+        _words(title, series, results, layout),
+        common_device(series[0].metric, results),
     )
 
 
@@ -217,11 +223,13 @@ def _legend(
     interval = Line2D(
         [], [], color="#3e4c59", linewidth=1.6, marker="|", markersize=7, label="low to high"
     )
-    handles = [*colours, *origins, *([interval] if has_intervals else [])]
-    figure.legend(
-        handles=handles, loc="outside upper left", frameon=False,
-        ncols=min(5, len(handles)), handlelength=1.2, columnspacing=1.4,
-    )  # fmt: skip
+    style: dict[str, Any] = {"frameon": False, "handlelength": 1.2, "columnspacing": 1.4}
+    if colours:
+        figure.legend(
+            handles=colours, loc="outside upper left", ncols=min(4, len(colours)), **style
+        )
+    meanings = [*origins, *([interval] if has_intervals else [])]
+    figure.legend(handles=meanings, loc="outside lower right", ncols=len(meanings), **style)
 
 
 def _axis_unit(series: Sequence[Series], results: Sequence[Result]) -> tuple[float, str]:

@@ -19,20 +19,20 @@ from enterprise_lab.batch.pictures import comparison_pictures
 from enterprise_lab.batch.results import RUN_SECONDS, Result
 from enterprise_lab.batch.store import State
 from enterprise_lab.errors import LabError
-from enterprise_lab.units import format_figure, format_seconds
+from enterprise_lab.units import format_figure, format_range, format_seconds
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One cell of the results table."""
+    """One figure of the results table."""
 
-    text: str = ""
-    origin: str = ""
-    interval: str = ""
-    source: str = ""
-    sort: float | str = ""
+    value: float
+    text: str
+    origin: str
+    interval: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Row:
     state: State
     error: str
     seconds: float | None
-    figures: list[Figure]
+    figures: list[list[Figure]]
     page: str
     thumbnail: str
 
@@ -110,7 +110,7 @@ def _row(batch: Batch, result: Result, names: list[str], metrics: list[str], wor
         result.state,
         error,
         status.run_seconds if status else None,
-        [_figure(result, metric) for metric in metrics],
+        [_figures(result, metric) for metric in metrics],
         page,
         thumbnail,
     )
@@ -124,24 +124,19 @@ def _executed(folder: Path) -> NotebookNode | None:
         return None
 
 
-def _figure(result: Result, metric: str) -> Figure:
-    """Gather the metric's figures of all origins, the first of them to sort by."""
-    found = [r for r in result.records if r.metric == metric]
-    latest = list({r.origin: r for r in found}.values())
-    if not latest:
-        return Figure()
-    intervals = [
-        f"{format_figure(r.low, r.unit)} – {format_figure(r.high, r.unit)}"
-        for r in latest
-        if r.low is not None and r.high is not None
+def _figures(result: Result, metric: str) -> list[Figure]:
+    """List the metric's latest figure of each origin; the first is what the table sorts by."""
+    latest = {r.origin: r for r in result.records if r.metric == metric}
+    return [
+        Figure(
+            r.value,
+            format_figure(r.value, r.unit),
+            r.origin,
+            format_range(r.value, r.low, r.high, r.unit),
+            r.source,
+        )
+        for r in latest.values()
     ]
-    return Figure(
-        text=" / ".join(format_figure(r.value, r.unit) for r in latest),
-        origin=" / ".join(r.origin for r in latest),
-        interval=", ".join(intervals),
-        source=", ".join(dict.fromkeys(r.source for r in latest if r.source)),
-        sort=latest[0].value,
-    )
 
 
 def _first_picture(notebook: NotebookNode) -> str:

@@ -74,9 +74,8 @@ def write_table(batch: Batch, results: list[Result]) -> Path:
     rows = []
     for result in results:
         parameters = {
-            column: str(value) if pa.types.is_string(kind) and value is not None else value
+            column: _as_held(result.run.parameters.get(name), kind)
             for name, (column, kind) in columns.items()
-            for value in [result.run.parameters.get(name)]
         }
         for record in result.records:
             figures = record.model_dump(mode="json", exclude={"lab", "time"})
@@ -130,6 +129,14 @@ def _parameter_columns(batch: Batch) -> dict[str, tuple[str, pa.DataType]]:
         name: (f"parameter_{name}" if name in _SCHEMA.names else name, _column_type(held))
         for name, held in values.items()
     }
+
+
+def _as_held(value: Scalar, kind: pa.DataType) -> Scalar:
+    if value is None:
+        return None
+    if kind == pa.string():
+        return str(value)
+    return float(value) if kind == pa.float64() else value
 
 
 def _column_type(values: list[Scalar]) -> pa.DataType:

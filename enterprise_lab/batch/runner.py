@@ -97,7 +97,7 @@ def _execute(run: Run, work: Path, deadline_seconds: float) -> tuple[State, str]
 
 def _device() -> str:
     here = machine()
-    return ", ".join([f"{here.cpu}, {here.cores} cores", *(gpu.name for gpu in here.gpus)])
+    return ", ".join([here.cpu, *(gpu.name for gpu in here.gpus)])
 
 
 def _outcome(work: Path, exit_code: int) -> tuple[State, str]:

@@ -56,7 +56,7 @@ def test_the_table_has_a_row_a_run_and_an_origin_a_figure(soup: BeautifulSoup) -
     cost = rows[1].select("td.number")[0]
     assert isinstance(cost, Tag)
     assert (cost["data-sort"], cost.select_one(".origin").text) == ("2000.0", "estimated")
-    assert cost.select_one(".interval").text == "$1,600 – $2,600"
+    assert cost.select_one(".interval").text == "$1,600 to $2,600"
     assert all(cell.select_one(".origin") for cell in soup.select("td.number"))
 
 
