@@ -72,6 +72,10 @@ class Row(BaseModel):
         object.__setattr__(self, "unverified", frozenset(named))
         return self
 
+    def __repr__(self) -> str:
+        named = ", ".join(f"{field}={getattr(self, field)!r}" for field in self.identity)
+        return f"{type(self).__name__}({named})"
+
     def _repr_html_(self) -> str:
         return render.card(self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -107,7 +108,8 @@ class WhatIf:
         """Give a live front end the widgets, and any other the picture."""
         image = base64.b64encode(bytes(self._picture.value)).decode()
         bundle: dict[str, Any] = self.box._repr_mimebundle_()
-        return bundle | {"image/png": image, "text/plain": f"What-if panel. {self.answer}"}
+        text = re.sub(r"</?b>", "", f"What-if panel. {self.answer}")
+        return bundle | {"image/png": image, "text/plain": text}
 
 
 def _fits(shape: TransformerShape, length: int) -> bool:

@@ -739,7 +739,7 @@ course.record(
     device=preflight.machine.cpu,
     layer_seconds=[predicted_layer, measured_layer],
     lab_memory_bytes=[lab_memory, resident_memory()],
-    run_seconds=[lab_time, Measurement(took, "s", took, took, 1)],
+    lab_seconds=[lab_time, Measurement(took, "s", took, took, 1)],
 )
 
 # %% [markdown]
