@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from threading import Thread
 
@@ -42,6 +43,9 @@ def main() -> int:
         return _say(State.FAILED, f"{cell}: {error.ename}: {error.evalue}")
     except DeadKernelError:
         return _say(State.KERNEL_DIED, f"the kernel died{_last_cell()}")
+    except Exception as error:  # a full disk, no kernel: the report tells it, the log has it all
+        traceback.print_exc()
+        return _say(State.FAILED, f"{type(error).__name__}: {error}")
     return 0
 
 
@@ -65,7 +69,8 @@ def _last_cell() -> str:
 
 
 def _leave_with_the_runner() -> None:
-    sys.stdin.read()
+    # Not sys.stdin.read(): its lock, held by a daemon thread, is fatal when the interpreter ends.
+    os.read(sys.stdin.fileno(), 1)
     processes.kill(os.environ[processes.MARKER])
     os._exit(1)
 

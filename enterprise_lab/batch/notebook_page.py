@@ -1,4 +1,7 @@
-"""An executed notebook as one HTML page that needs nothing else: no script, font or network."""
+"""An executed notebook as one HTML page that needs nothing else: no script, font or network.
+
+What a notebook's own HTML would load or run is stopped by the page's Content-Security-Policy.
+"""
 
 from __future__ import annotations
 

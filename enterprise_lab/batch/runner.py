@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -43,21 +44,24 @@ def run_pending(batch: Batch) -> Iterator[tuple[Run, Status | None]]:
 def run_one(batch: Batch, run: Run) -> Status:
     """Execute one run and put its result in place, whatever its end."""
     work = store.begin(batch.folder, run.run_id)
-    started = datetime.now(UTC)
-    clock = time.monotonic()
-    state, error = _execute(run, work, batch.deadline_seconds)
-    (work / OUTCOME).unlink(missing_ok=True)
-    status = Status(
-        status=state,
-        run_id=run.run_id,
-        notebook=run.notebook,
-        parameters=run.parameters,
-        started=started,
-        run_seconds=time.monotonic() - clock,
-        device=_device(),
-        error=error,
-    )
-    store.finish(batch.folder, work, status)
+    try:
+        started = datetime.now(UTC)
+        clock = time.monotonic()
+        state, error = _execute(run, work, batch.deadline_seconds)
+        (work / OUTCOME).unlink(missing_ok=True)
+        status = Status(
+            status=state,
+            run_id=run.run_id,
+            notebook=run.notebook,
+            parameters=run.parameters,
+            started=started,
+            run_seconds=time.monotonic() - clock,
+            device=_device(),
+            error=error,
+        )
+        store.finish(batch.folder, work, status)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)  # gone already, unless something went wrong
     return status
 
 

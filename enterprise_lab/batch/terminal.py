@@ -32,7 +32,7 @@ def check(plan: Path, runs_folder: Path) -> None:
     batch = check_plan(plan, runs_folder)
     console = _console()
     done = len(batch.runs) - len(pending(batch))
-    console.print(f"{plan} is sound: {len(batch.runs)} runs, {done} of them done.")
+    console.print(f"{escape(str(plan))} is sound: {len(batch.runs)} runs, {done} of them done.")
     names = comparison.varying_parameters(batch.runs)
     table = Table("run", *names)
     for run in batch.runs:
@@ -58,7 +58,7 @@ def run(plan: Path, runs_folder: Path) -> int:
             "Free some space, or give another folder with --runs, and run the plan again.",
         ) from error
     console.print(_summary(results))
-    console.print(f"report: {page}", soft_wrap=True)
+    console.print(f"report: {escape(str(page))}", soft_wrap=True)
     if cancelled:
         return 130
     return int(any(r.state != State.SUCCEEDED for r in results))
@@ -68,8 +68,8 @@ def _run_all(console: Console, batch: Batch) -> bool:
     """Run what is pending, a line each; return whether a Ctrl-C cut the batch off."""
     todo = {run.run_id for run in pending(batch)}
     console.print(
-        f"{batch.title}: {len(batch.runs)} runs, {len(batch.runs) - len(todo)} done already,"
-        f" results in {batch.folder}",
+        f"{escape(batch.title)}: {len(batch.runs)} runs,"
+        f" {len(batch.runs) - len(todo)} done already, results in {escape(str(batch.folder))}",
         soft_wrap=True,
     )
     names = comparison.independent_parameters(batch.runs)

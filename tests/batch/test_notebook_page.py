@@ -64,6 +64,9 @@ def test_nothing_is_loaded_and_no_script_is_left() -> None:
     soup = page(new_markdown_cell("$x$"), cell, widgets={"state": {}})
 
     assert soup.select("script") == []
+    policy = soup.select_one("meta[http-equiv=Content-Security-Policy]")
+    assert policy is not None
+    assert policy["content"].startswith("default-src 'none'")
     assert "kept" in soup.text
     loads = [e.get("src") or e.get("href") for e in soup.select("[src], link[href]")]
     assert all(address.startswith("data:") for address in loads)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +15,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from enterprise_lab.batch import store
+from enterprise_lab.batch import store, terminal
 from enterprise_lab.batch.runner import pending, run_one
 from enterprise_lab.batch.store import State, Status
+from enterprise_lab.errors import LabError
 
 from .workshop import RECORD, Workshop
 
@@ -273,3 +276,30 @@ def test_a_status_that_is_not_whole_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "abc" / "status.json").write_text(json.dumps({"status": "succeeded"}))
 
     assert store.read_status(tmp_path, "abc") is None
+
+
+def test_a_disk_that_fills_up_is_told_and_leaves_nothing_half_written(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    workshop.notebook()
+    workshop.plan()
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(LabError, match="No space left on device"):
+        terminal.run(workshop.plan_path, workshop.runs)
+
+    assert [p.name for p in (workshop.runs / "tiny").iterdir()] == [".lock"]
+
+
+def test_a_title_with_brackets_is_shown_as_it_is(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop.notebook()
+    workshop.plan(title="[bold]Loud[/bold] [/]", runs=[{"notebook": "tiny.ipynb"}])
+
+    assert terminal.run(workshop.plan_path, workshop.runs) == 0
+
+    assert "[bold]Loud[/bold] [/]: 1 runs" in capsys.readouterr().out
