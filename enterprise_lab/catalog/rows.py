@@ -76,6 +76,8 @@ class Row(BaseModel):
         named = ", ".join(f"{field}={getattr(self, field)!r}" for field in self.identity)
         return f"{type(self).__name__}({named})"
 
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         return render.card(self)
 
