@@ -19,7 +19,7 @@ from enterprise_lab.errors import LabError
 from enterprise_lab.units import format_seconds
 
 _COLOURS = {State.SUCCEEDED: "green", State.QUEUED: "dim", State.CANCELLED: "yellow"}
-_METRICS_SHOWN = 4
+_METRICS_SHOWN = 3
 
 
 def _console() -> Console:
@@ -106,12 +106,14 @@ def _line(word: str, colour: str, status: Status | None, run: Run, names: list[s
 
 
 def _summary(results: list[Result]) -> Table:
-    """Tabulate a row a run: the parameters that vary, how it ended, and the figures runs share."""
-    names = comparison.varying_parameters([r.run for r in results])
+    """Tabulate a row a run: what tells it apart, how it ended, and the figures runs share."""
+    names = comparison.independent_parameters([r.run for r in results])
     shared = comparison.shared_series(results)
     series = [s for s in shared if s.metric != RUN_SECONDS][:_METRICS_SHOWN]
     names = names or [comparison.NOTEBOOK]
-    table = Table(*names, "status", "run time")
+    table = Table()
+    for heading in (*names, "status", "run time"):
+        table.add_column(heading, overflow="fold")
     for one in series:
         table.add_column(f"{one.label}\n({one.origin})", justify="right")
     for result in results:
