@@ -14,7 +14,6 @@ whole result or none.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -111,6 +110,12 @@ def alone(folder: Path) -> Iterator[None]:
 
     The kernel drops the lock with the process, so a kill leaves nothing to clean up.
     """
+    try:
+        import fcntl
+    except ImportError:
+        raise LabError(
+            "Batches run on Linux and macOS only.", "On Windows, use them in WSL."
+        ) from None
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

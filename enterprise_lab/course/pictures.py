@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -247,9 +248,10 @@ def what_if(
     with plt.rc_context(_STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
     percent = [100 * share for share in shares]
-    for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
-        left.plot(percent, [s / HOUR for s, _ in points], color=colour, label=name)
-        right.plot(percent, [usd for _, usd in points], color=colour)
+    dashes = itertools.cycle(("-", "--"))  # two sizes of one instance cost the same: both show
+    for (name, points), colour, dash in zip(curves.items(), COLOURS, dashes, strict=False):
+        left.plot(percent, [s / HOUR for s, _ in points], color=colour, ls=dash, label=name)
+        right.plot(percent, [usd for _, usd in points], color=colour, ls=dash)
     for axes, label in ((left, "time (hours)"), (right, "cost (USD, on demand)")):
         axes.axvline(100 * chosen, color="black", linestyle=":")
         axes.set(yscale="log", xlabel="share of peak reached (%)", ylabel=label)

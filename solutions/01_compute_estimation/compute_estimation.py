@@ -437,9 +437,7 @@ assert abs(training_days(8.64e18, 4, 100.0, 0.25) - 1) < 1e-9
 
 
 # %% nbgrader={"grade": false, "grade_id": "bill", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def bill_usd(
-    days: float, instances: int, usd_per_hour: float, devices_per_instance: int
-) -> float:
+def bill_usd(days: float, instances: int, usd_per_hour: float, devices_per_instance: int) -> float:
     """Return the on-demand bill in dollars.
 
     usd_per_hour: price of one instance; devices_per_instance: GPUs it has.
@@ -576,7 +574,8 @@ def encoder_layer(x: np.ndarray, w: dict[str, np.ndarray], heads: int) -> np.nda
 # same size, divide. Will the layer take as long as predicted, longer, or less?
 
 # %%
-batch, layers, budget = (4, 1, 1.5) if profile == "smoke" else (8, shape.layers, 10.0)
+layers, budget = (1, 1.5) if profile == "smoke" else (shape.layers, 10.0)
+batch = max(1, 512 // sequence_length)
 d, ffn = shape.hidden, shape.ffn
 forward = estimate.forward_flops(shape, sequence_length=sequence_length)
 per_layer = sum(forward[t] for t in ("attention projections", "attention scores", "mlp"))
