@@ -33,11 +33,18 @@ class UnknownNameError(LabError):
     """A name that nothing answers to."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        names = list(known)
-        by_folded = {n.casefold(): n for n in names}
-        close = difflib.get_close_matches(name.casefold(), by_folded, n=5, cutoff=0.5)
-        near = [by_folded[n] for n in close] or sorted(names)[:8]
+        asked = name.casefold()
+
+        def likeness(other: str) -> float:
+            beginning = other.casefold()[: len(asked)]
+            return _ratio(asked, other.casefold()) + _ratio(asked, beginning)
+
+        near = sorted(sorted(known), key=likeness, reverse=True)[:6]
         super().__init__(f"There is no {kind} called {name!r}.", f"Near names: {', '.join(near)}.")
+
+
+def _ratio(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 class AmbiguousNameError(LabError):
