@@ -12,7 +12,7 @@ from enterprise_lab.errors import LabError
 from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate, TransformerShape
 from enterprise_lab.estimate.flops import Causal, Recompute
 from enterprise_lab.estimate.value import html_table
-from enterprise_lab.units import format_bytes, format_figure, format_seconds, format_usd
+from enterprise_lab.units import GIB, format_figure, format_seconds, format_usd
 
 MEMORY_SHARE = 0.9
 """Share of a device's memory planned for tensors; the rest is left to the framework."""
@@ -92,12 +92,12 @@ def _row(option: Option) -> tuple[str, ...]:
     if training is None or cost is None:
         return (name, option.reason, *[""] * 6)
     mark = " †" if training.peak_is_unverified else ""
-    time = training.training_seconds
+    time, memory = training.training_seconds, option.instance.accelerator_memory_bytes or 0
     return (
         name,
         f"{training.plan.data} x {training.accelerator.name}{mark}",
         str(training.plan.micro_batch),
-        format_bytes(training.memory_bytes_per_device.value),
+        f"{training.memory_bytes_per_device.value / GIB:.1f} of {memory / GIB:.0f} GiB",
         format_figure(time.value, "s"),
         time.range,
         format_usd(cost.value),

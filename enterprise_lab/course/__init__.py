@@ -4,5 +4,6 @@ from enterprise_lab.course.exercise import CheckError, Exercise
 from enterprise_lab.course.fit import preflight
 from enterprise_lab.course.labs import LABS
 from enterprise_lab.course.recording import record
+from enterprise_lab.course.text import say
 
-__all__ = ["LABS", "CheckError", "Exercise", "preflight", "record"]
+__all__ = ["LABS", "CheckError", "Exercise", "preflight", "record", "say"]

@@ -34,7 +34,7 @@ class Exercise:
     """A function to write. Call the exercise with it to check it.
 
     `case` draws the arguments of one random case, `reference` answers it, `example` is the
-    worked example of the text, which is checked first.
+    worked example of the function's docstring, which is checked first.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Exercise:
             made = [mistake.answer(**case) for case in cases]
             if all(_agree(mine, theirs) for mine, theirs in zip(given, made, strict=True)):
                 return mistake.hint
-        return "Work this case by hand, term by term, with the formula above; watch the units."
+        return "Work this case by hand, term by term, and compare; watch the units."
 
 
 def _agree(mine: object, right: object) -> bool:
@@ -93,15 +93,27 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _compare(mine: object, right: object) -> str:
-    if mine is None:
-        return "Your function returned None; does every path end in a return?"
-    if not _is_number(right):
-        return f"Your answer, {mine!r}, is not the one."
-    if not _is_number(mine):
-        return f"Your answer, {mine!r}, is not a number."
-    side = "small" if mine < right else "large"
-    return f"Your answer, {mine:,.6g}, is too {side}."
+    if _is_number(right):
+        if mine is None:
+            return "Your function returned None; does every path end in a return?"
+        if not _is_number(mine):
+            return f"Your answer, {mine!r}, is not a number."
+        side = "small" if mine < right else "large"
+        return f"Your answer, {_figure(mine)}, is too {side}."
+    if mine is not None and not isinstance(mine, str):
+        return f"Your function returned a {type(mine).__name__}; the task asks for a name or None."
+    return f"Your answer, {mine!r}, is not the one."
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def _show(case: Case) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in case.items())
+    return ", ".join(f"{name}={_written(value)}" for name, value in case.items())
+
+
+def _written(value: object) -> str:
+    if isinstance(value, list):
+        return "[\n" + "".join(f"    {item},\n" for item in value) + "]"
+    return repr(value)

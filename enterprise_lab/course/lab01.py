@@ -13,7 +13,7 @@ from enterprise_lab.shapes import TransformerShape
 from enterprise_lab.units import DAY, GB, GIB, HOUR, TERA
 
 _HEAD = 64
-_BASE = {"layers": 12, "hidden": 768, "ffn": 3072, "vocabulary": 30522}
+_TINY = {"layers": 1, "hidden": 2, "ffn": 4, "vocabulary": 10}
 
 
 def _pick(rng: np.random.Generator, low: int, high: int) -> int:
@@ -63,7 +63,7 @@ parameters = Exercise(
     "count_parameters",
     _parameters,
     _parameters_case,
-    example=_BASE | {"positions": 512, "token_types": 2},
+    example=_TINY | {"positions": 3, "token_types": 2},
     mistakes=(
         Mistake(
             _off_by(lambda layers, hidden, **_: layers * hidden * hidden),
@@ -78,6 +78,14 @@ parameters = Exercise(
         Mistake(
             _off_by(lambda layers, hidden, **_: 2 * layers * hidden),
             "A layer norms twice: once after attention, once after the MLP.",
+        ),
+        Mistake(
+            _off_by(lambda hidden, **_: 2 * hidden),
+            "The embeddings are normalised too, once, before the first layer.",
+        ),
+        Mistake(
+            _off_by(lambda layers, hidden, **_: (1 - layers) * (hidden * hidden + hidden)),
+            "The pooler sits on top of the encoder, once; it isn't part of a layer.",
         ),
         Mistake(
             _off_by(lambda hidden, **_: hidden * hidden + hidden),
@@ -130,7 +138,7 @@ training_flops = Exercise(
     "training_flops",
     _training_flops,
     _flops_case,
-    example=_BASE | {"sequence_length": 128, "sequences": 256},
+    example=_TINY | {"sequence_length": 3, "sequences": 1},
     mistakes=(
         Mistake(
             lambda **case: _training_flops(**case) / 2,
@@ -169,6 +177,14 @@ training_flops = Exercise(
             "The output head is a product as well: from the hidden width to the vocabulary.",
         ),
         Mistake(
+            lambda **case: _training_flops(**case) - _scores(**case) * 2 / 3,
+            "The products of activations have gradients as well: both of their factors.",
+        ),
+        Mistake(
+            lambda **case: _training_flops(**case) / case["sequences"],
+            "That is one sequence; how many are there?",
+        ),
+        Mistake(
             lambda **case: _training_flops(**case) / case["sequence_length"],
             "Count the tokens again: a sequence has more than one.",
         ),
@@ -187,7 +203,7 @@ state_memory = Exercise(
     "state_memory_gib",
     _state_gib,
     lambda rng: {"parameters": _pick(rng, 10**7, 10**10)},
-    example={"parameters": 109_482_240},
+    example={"parameters": 2**30},
     mistakes=(
         Mistake(
             lambda parameters: _state_gib(parameters) * GIB / GB,
@@ -245,7 +261,7 @@ def _activation_case(rng: np.random.Generator) -> Case:
         "layers": _pick(rng, 2, 48),
         "hidden": _HEAD * heads,
         "heads": heads,
-        "sequence_length": 64 * _pick(rng, 1, 32),
+        "sequence_length": _pick(rng, 50, 2000),
         "micro_batch": _pick(rng, 2, 64),
     }
 
@@ -259,7 +275,7 @@ activations = Exercise(
     _activation_gib,
     _activation_case,
     example={
-        "layers": 12, "hidden": 768, "heads": 12, "sequence_length": 512, "micro_batch": 16,
+        "layers": 2, "hidden": 64, "heads": 4, "sequence_length": 32, "micro_batch": 8,
     },
     mistakes=(
         Mistake(
@@ -317,7 +333,7 @@ training_time = Exercise(
     "training_days",
     _training_days,
     _time_case,
-    example={"flops": 2e19, "devices": 8, "peak_tflops": 125.0, "efficiency": 0.3},
+    example={"flops": 8.64e18, "devices": 4, "peak_tflops": 100.0, "efficiency": 0.25},
     mistakes=(
         Mistake(
             lambda **case: _training_days(**case) * case["devices"],
@@ -369,7 +385,7 @@ bill = Exercise(
         "usd_per_hour": _pick(rng, 50, 6000) / 100,
         "devices_per_instance": 2 ** _pick(rng, 1, 3),
     },
-    example={"days": 2.5, "instances": 2, "usd_per_hour": 24.48, "devices_per_instance": 8},
+    example={"days": 0.5, "instances": 2, "usd_per_hour": 10.0, "devices_per_instance": 8},
     mistakes=(
         Mistake(
             lambda days, instances, usd_per_hour, devices_per_instance: (
@@ -395,7 +411,84 @@ bill = Exercise(
 )
 
 
-# 7. Choice
+# 7. All together
+
+
+def _whole_bill(
+    layers: int,
+    hidden: int,
+    ffn: int,
+    vocabulary: int,
+    phases: list[tuple[int, int]],
+    devices: int,
+    peak_tflops: float,
+    efficiency: float,
+    usd_per_hour: float,
+) -> float:
+    flops = sum(
+        _training_flops(layers, hidden, ffn, vocabulary, length, sequences)
+        for length, sequences in phases
+    )
+    days = _training_days(flops, devices, peak_tflops, efficiency)
+    return _bill(days, 1, usd_per_hour)
+
+
+def _whole_case(rng: np.random.Generator) -> Case:
+    phases = [
+        (64 * _pick(rng, 1, 4), 1000 * _pick(rng, 50, 900)),
+        (64 * _pick(rng, 5, 32), 1000 * _pick(rng, 10, 90)),
+    ]
+    chip = {
+        "devices": 2 ** _pick(rng, 1, 3),
+        "peak_tflops": float(_pick(rng, 60, 1000)),
+        "efficiency": _pick(rng, 10, 60) / 100,
+        "usd_per_hour": _pick(rng, 50, 6000) / 100,
+    }
+    return _dimensions(rng) | {"phases": phases} | chip
+
+
+def _with_phases(change: Any) -> Any:
+    return lambda phases, **case: _whole_bill(phases=change(phases), **case)
+
+
+whole = Exercise(
+    "whole_bill_usd",
+    _whole_bill,
+    _whole_case,
+    example=_TINY
+    | {
+        "phases": [(3, 10**15)],
+        "devices": 8,
+        "peak_tflops": 100.0,
+        "efficiency": 0.2,
+        "usd_per_hour": 10.0,
+    },
+    mistakes=(
+        Mistake(
+            _with_phases(lambda phases: phases[:1]),
+            "The run has more than one phase; you have paid for the first.",
+        ),
+        Mistake(
+            _with_phases(
+                lambda phases: [(phases[0][0], sum(sequences for _, sequences in phases))]
+            ),
+            "Not all sequences are of the first length.",
+        ),
+        Mistake(
+            lambda phases, **case: sum(
+                _whole_bill(phases=[phase], **case) for phase in phases
+            ) / len(phases),
+            "One phase follows another: their times add up.",
+        ),
+        Mistake(
+            lambda **case: _whole_bill(**case) * case["devices"],
+            "The devices work at the same time, and share one instance's price.",
+        ),
+    ),
+)  # fmt: skip
+
+
+# 8. Choice
 
 
 def _choose(options: list[dict[str, Any]], deadline_hours: float, budget_usd: float) -> str | None:
@@ -423,6 +516,12 @@ def _fitting(options: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [o for o in options if o["needed_gib"] <= o["device_gib"]]
 
 
+def _kept(
+    name: str | None, options: list[dict[str, Any]], deadline_hours: float, budget_usd: float
+) -> str | None:
+    return _choose([o for o in options if o["name"] == name], deadline_hours, budget_usd)
+
+
 def _choice_case(rng: np.random.Generator) -> Case:
     options = [
         {
@@ -445,11 +544,11 @@ _CHOICE_EXAMPLE: Case = {
     "options": [
         {"name": "slow", "device_gib": 16, "needed_gib": 12, "hours": 300, "usd_per_hour": 1.0},
         {"name": "small", "device_gib": 16, "needed_gib": 30, "hours": 50, "usd_per_hour": 2.0},
-        {"name": "right", "device_gib": 40, "needed_gib": 30, "hours": 60, "usd_per_hour": 12.0},
+        {"name": "right", "device_gib": 40, "needed_gib": 40, "hours": 60, "usd_per_hour": 12.0},
         {"name": "fast", "device_gib": 80, "needed_gib": 30, "hours": 20, "usd_per_hour": 55.0},
     ],
-    "deadline_hours": 100,
-    "budget_usd": 1200,
+    "deadline_hours": 60,
+    "budget_usd": 720,
 }
 
 choice = Exercise(
@@ -496,6 +595,12 @@ choice = Exercise(
                 [o for o in _fitting(options) if _usd(o) <= budget_usd], _usd
             ),
             "Some of these arrive after the deadline.",
+        ),
+        Mistake(
+            lambda options, deadline_hours, budget_usd: _kept(
+                _best(options, _usd), options, deadline_hours, budget_usd
+            ),
+            "When the cheapest of all can't do it, another may: first sort out, then compare.",
         ),
     ),
 )  # fmt: skip

@@ -24,6 +24,16 @@ from enterprise_lab.shapes import TransformerShape
 from enterprise_lab.units import GIB, HOUR, format_seconds
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+_PARTS = {
+    "embeddings": COLOURS[0],
+    "attention": COLOURS[1],
+    "attention projections": COLOURS[1],
+    "attention scores": COLOURS[5],
+    "mlp": COLOURS[2],
+    "norms": COLOURS[6],
+    "pooler": COLOURS[3],
+    "head": COLOURS[4],
+}
 MARKS: dict[Origin, dict[str, Any]] = {
     Origin.ESTIMATED: {"marker": "o", "markerfacecolor": "white"},
     Origin.MEASURED: {"marker": "o"},
@@ -65,10 +75,10 @@ def parameter_shares(shapes: Mapping[str, TransformerShape]) -> Figure:
     figure, axes = _canvas(0.9 + 0.5 * len(shapes))
     left = np.zeros(len(shapes))
     terms = list(next(iter(shapes.values())).parameter_terms)
-    for term, colour in zip(terms, COLOURS, strict=False):
+    for term in terms:
         sizes = np.array([s.parameter_terms[term] for s in shapes.values()]) / 1e6
         if sizes.any():
-            axes.barh(list(shapes), sizes, left=left, color=colour, label=term)
+            axes.barh(list(shapes), sizes, left=left, color=_PARTS[term], label=term)
         left += sizes
     for row, total in enumerate(left):
         axes.text(total, row, f" {total:,.0f} M", va="center")
@@ -96,7 +106,7 @@ def flops_by_length(
     ]
     terms = [t for t in counted[0] if any(c[t] for c in counted)]
     stacks = [[c[t] / n / 1e6 for c, n in zip(counted, lengths, strict=True)] for t in terms]
-    axes.stackplot(lengths, stacks, labels=terms, colors=COLOURS)
+    axes.stackplot(lengths, stacks, labels=terms, colors=[_PARTS[t] for t in terms])
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [str(n) for n in lengths])
     axes.set(xlabel="sequence length (tokens)", ylabel="MFLOP for each token trained on")
@@ -132,11 +142,14 @@ def memory_by_batch(
         bottom += sizes
     for name, memory_bytes in devices.items():
         axes.axhline(memory_bytes / GIB, color="black", linestyle="--", linewidth=1)
+        axes.axhline(0.9 * memory_bytes / GIB, color="black", linestyle=":", linewidth=1)
         axes.text(-0.45, memory_bytes / GIB, name, va="bottom", fontsize=9)
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="sequences at once on one device (micro-batch)", ylabel="memory (GiB)")
     figure.legend(loc="outside upper center", ncols=4)
-    return _finish(figure, "bars estimated (tensors only); dashed lines published")
+    return _finish(
+        figure, "bars estimated (tensors only); memory published, dotted: nine tenths of it"
+    )
 
 
 def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
@@ -179,8 +192,13 @@ def time_and_cost(
         axes.plot(hours, [cost.low or cost.value, cost.high or cost.value], color=colour, alpha=0.5)
         axes.plot(
             time.value / HOUR, cost.value, linestyle="", color=colour, markersize=9,
-            label=o.instance.name, **MARKS[Origin.ESTIMATED],
+            **MARKS[Origin.ESTIMATED],
         )  # fmt: skip
+        axes.annotate(
+            o.instance.name, (time.value / HOUR, cost.value), xytext=(9, -3),
+            textcoords="offset points", color=colour, weight="bold",
+        )  # fmt: skip
+    axes.margins(x=0.12)
     axes.set(xscale="log", yscale="log", xlabel="time (hours)", ylabel="cost (USD, on demand)")
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     if deadline_seconds:
@@ -191,7 +209,6 @@ def time_and_cost(
         axes.text(left, budget_usd, " too dear", va="bottom")
     axes.set(xlim=(left, right), ylim=(bottom, top))
     _plain_log_ticks(axes.xaxis, axes.yaxis)
-    figure.legend(loc="outside right upper")
     return _finish(figure, "estimated; lines: range of published efficiencies")
 
 

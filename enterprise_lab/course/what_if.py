@@ -46,8 +46,8 @@ class WhatIf:
                          | {sequence_length})  # fmt: skip
         style = {"style": {"description_width": "11em"}, "layout": {"width": "32em"}}
         self.efficiency = widgets.FloatSlider(
-            value=round(100 * efficiency), min=5, max=60, step=1, description="share of peak (%)",
-            readout_format=".0f", continuous_update=False, **style,
+            value=round(100 * efficiency, 1), min=5, max=60, step=0.1,
+            description="share of peak (%)", readout_format=".1f", continuous_update=False, **style,
         )  # fmt: skip
         self.sequence_length = widgets.SelectionSlider(
             value=sequence_length, options=lengths, description="sequence length",
@@ -76,7 +76,7 @@ class WhatIf:
         cheapest = min(now, key=lambda name: now[name][1])
         fastest = min(now, key=lambda name: now[name][0])
         self._answer.value = (
-            f"At {self.efficiency.value:.0f} % of peak the cheapest is"
+            f"At {self.efficiency.value:.1f} % of peak the cheapest is"
             f" <b>{_sentence(cheapest, now[cheapest])}</b>,"
             f" the fastest <b>{_sentence(fastest, now[fastest])}</b> (estimated)."
         )

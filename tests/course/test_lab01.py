@@ -41,6 +41,11 @@ def bill(days, instances, usd_per_hour, devices_per_instance):  # noqa: ARG001
     return days * 24 * instances * usd_per_hour
 
 
+def whole(phases, devices, peak_tflops, efficiency, usd_per_hour, **shape):
+    total = sum(flops(sequence_length=s, sequences=n, **shape) for s, n in phases)
+    return bill(days(total, devices, peak_tflops, efficiency), 1, usd_per_hour, devices)
+
+
 def choose(options, deadline_hours, budget_usd):
     best = None
     for o in options:
@@ -59,6 +64,7 @@ RIGHT = [
     (lab01.activations, activations),
     (lab01.training_time, days),
     (lab01.bill, bill),
+    (lab01.whole, whole),
     (lab01.choice, choose),
 ]
 
@@ -106,6 +112,14 @@ def a_single_layer(layers, hidden, ffn, vocabulary, positions, token_types):  # 
     return count(1, hidden, ffn, vocabulary, positions, token_types)
 
 
+def embeddings_not_normalised(hidden, **rest):
+    return count(hidden=hidden, **rest) - 2 * hidden
+
+
+def a_pooler_in_each_layer(layers, hidden, **rest):
+    return count(layers=layers, hidden=hidden, **rest) + (layers - 1) * (hidden**2 + hidden)
+
+
 def multiply_add_as_one(**case):
     return flops(**case) / 2
 
@@ -133,6 +147,11 @@ def scores_as_a_row(layers, hidden, ffn, vocabulary, sequence_length, sequences)
     return linear + 12 * layers * sequence_length * hidden * sequences
 
 
+def scores_without_backward(layers, hidden, ffn, vocabulary, sequence_length, sequences):
+    linear = six_n_d(layers, hidden, ffn, vocabulary, sequence_length, sequences)
+    return linear + 4 * layers * sequence_length**2 * hidden * sequences
+
+
 def no_head(layers, hidden, ffn, vocabulary, sequence_length, sequences):  # noqa: ARG001
     return flops(layers, hidden, ffn, 0, sequence_length, sequences)
 
@@ -156,6 +175,11 @@ def cheapest_by_the_hour(options, deadline_hours, budget_usd):
     return min(possible, key=lambda o: o["usd_per_hour"])["name"] if possible else None
 
 
+def cheapest_then_checked(options, deadline_hours, budget_usd):
+    cheapest = min(options, key=lambda o: o["hours"] * o["usd_per_hour"])
+    return choose([cheapest], deadline_hours, budget_usd)
+
+
 def fastest(options, deadline_hours, budget_usd):
     possible = [
         o
@@ -174,6 +198,10 @@ WRONG = [
     (lab01.parameters, no_pooler, "pooler"),
     (lab01.parameters, words_only, "three look-ups"),
     (lab01.parameters, a_single_layer, "How many layers"),
+    (lab01.parameters, embeddings_not_normalised, "embeddings are normalised"),
+    (lab01.parameters, a_pooler_in_each_layer, "once; it isn't part"),
+    (lab01.training_flops, scores_without_backward, "gradients as well"),
+    (lab01.training_flops, lambda **c: flops(**c | {"sequences": 1}), "one sequence"),
     (lab01.training_flops, multiply_add_as_one, "multiply-add"),
     (lab01.training_flops, forward_only, "backward"),
     (lab01.training_flops, backward_as_dear_as_forward, "two gradients"),
@@ -206,6 +234,15 @@ WRONG = [
     (lab01.bill, lambda **c: bill(**c) / c["devices_per_instance"], "whole"),
     (lab01.bill, lambda **c: bill(**c) / 24, "per hour"),
     (lab01.bill, lambda **c: bill(**c | {"instances": 1}), "Every instance"),
+    (lab01.whole, lambda **c: whole(**c | {"phases": c["phases"][:1]}), "more than one phase"),
+    (
+        lab01.whole,
+        lambda **c: whole(**c | {"phases": [(c["phases"][0][0], sum(n for _, n in c["phases"]))]}),
+        "first length",
+    ),
+    (lab01.whole, lambda **c: whole(**c) / len(c["phases"]), "add up"),
+    (lab01.whole, lambda **c: whole(**c) * c["devices"], "share one instance's price"),
+    (lab01.choice, cheapest_then_checked, "first sort out"),
     (lab01.choice, no_memory_check, "out-of-memory"),
     (lab01.choice, cheapest_by_the_hour, "rented longer"),
     (lab01.choice, fastest, "costs least"),
@@ -216,18 +253,25 @@ WRONG = [
 
 @pytest.mark.parametrize(("check", "wrong", "words"), WRONG)
 def test_common_mistakes_are_pointed_at_without_the_answer(check, wrong, words):
+    seen = []
+
+    def spy(**case):
+        seen.append(case)
+        return wrong(**case)
+
     for _ in range(3):
+        seen.clear()
         with pytest.raises(CheckError) as caught:
-            check(wrong)
-        error = caught.value
-        assert words in error.remedy
-        assert "not right for" in error.problem
-        if isinstance(right := check.reference(**check.example), float | int):
-            numbers = [
-                float(n.replace(",", "")) for n in re.findall(r"[\d][\d,.e+]*\d", str(error))
-            ]
-            shown = set(check.example.values())
-            assert all(n in shown or not math.isclose(n, right, rel_tol=1e-4) for n in numbers)
+            check(spy)
+        assert words in caught.value.remedy
+        assert "not right for" in caught.value.problem
+        failing = next(case for case in seen if wrong(**case) != check.reference(**case))
+        right = check.reference(**failing)
+        if not isinstance(right, str | None):
+            told = re.findall(r"\d[\d,.]*(?:e[+-]?\d+)?", caught.value.problem.split("Your ")[-1])
+            told += re.findall(r"\d[\d,.]*\d", caught.value.remedy)
+            figures = [float(number.replace(",", "").rstrip(".")) for number in told]
+            assert not any(math.isclose(figure, right, rel_tol=1e-4) for figure in figures)
 
 
 @pytest.mark.parametrize(("check", "_answer"), RIGHT)
@@ -242,13 +286,40 @@ def test_stubs_and_broken_answers_get_a_sentence(check, _answer):
         (stub, "not written yet"),
         (crash, "ZeroDivisionError"),
         (lambda: 1, "TypeError"),
-        (lambda **_: "many", "many"),
+        (lambda **_: ["many"], "many|list"),
         (lambda **_: float("nan"), "not right"),
     ):
         with pytest.raises(CheckError, match=words):
             check(wrong)
     with pytest.raises(CheckError, match="return"):
         lab01.parameters(lambda **_: None)
+
+
+@pytest.mark.parametrize(
+    ("check", "wrong"),
+    [
+        (lab01.activations, lambda **c: _activations_with_floor_division(**c)),
+        (lab01.choice, lambda **c: _strict(c, "deadline_hours")),
+        (lab01.choice, lambda **c: _strict(c, "budget_usd")),
+        (lab01.choice, lambda options, **c: choose(_nine_tenths(options), **c)),
+    ],
+)
+def test_near_misses_fail(check, wrong):
+    with pytest.raises(CheckError):
+        check(wrong)
+
+
+def _activations_with_floor_division(layers, hidden, heads, sequence_length, micro_batch):
+    per_layer = 34 + 5 * heads * sequence_length // hidden
+    return layers * sequence_length * micro_batch * hidden * per_layer / 2**30
+
+
+def _strict(case, limit):
+    return choose(**case | {limit: case[limit] * 0.999999})
+
+
+def _nine_tenths(options):
+    return [o | {"device_gib": 0.9 * o["device_gib"]} for o in options]
 
 
 def test_cases_are_fresh_each_time():
