@@ -1,6 +1,6 @@
 """Prices applied to time."""
 
 from enterprise_lab.costing.on_demand import on_demand
-from enterprise_lab.costing.options import Option, Options, training_options
+from enterprise_lab.costing.options import Option, Options, training_options, whole_devices
 
-__all__ = ["Option", "Options", "on_demand", "training_options"]
+__all__ = ["Option", "Options", "on_demand", "training_options", "whole_devices"]

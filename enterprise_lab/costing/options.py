@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enterprise_lab import catalog, estimate
 from enterprise_lab.catalog import Instance
 from enterprise_lab.costing.on_demand import on_demand
-from enterprise_lab.errors import LabError
+from enterprise_lab.errors import LabError, UnknownNameError
 from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate, TransformerShape
 from enterprise_lab.estimate.flops import Causal, Recompute
 from enterprise_lab.estimate.value import html_table
@@ -16,6 +16,7 @@ from enterprise_lab.units import GIB, format_figure, format_seconds, format_usd
 
 MEMORY_SHARE = 0.9
 """Share of a device's memory planned for tensors; the rest is left to the framework."""
+_TRY_OTHERS = "Try instances with more memory a device, a smaller batch or shorter sequences."
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Options:
     def __len__(self) -> int:
         return len(self.options)
 
+    def named(self, instance: str) -> Option:
+        """Return the option of an instance; LabError when it isn't one or can't do the run."""
+        name = catalog.instance(instance).name
+        for option in self:
+            if option.instance.name == name:
+                if option.training is None:
+                    raise LabError(f"{name} can't do this run: {option.reason}", _TRY_OTHERS)
+                return option
+        raise UnknownNameError("option", instance, [o.instance.name for o in self])
+
     def cheapest(
         self, *, deadline_seconds: float = float("inf"), budget_usd: float = float("inf")
     ) -> Option:
@@ -60,7 +71,7 @@ class Options:
         possible = [o for o in self if o.training]
         if not possible:
             reasons = "; ".join(f"{o.instance.name}: {o.reason}" for o in self)
-            raise LabError(f"No instance can do this run ({reasons}).", "Try larger instances.")
+            raise LabError(f"No instance can do this run ({reasons}).", _TRY_OTHERS)
         good = [o for o in possible if o.seconds <= deadline_seconds and o.usd <= budget_usd]
         if good:
             return min(good, key=lambda o: o.usd)
@@ -128,7 +139,7 @@ def training_options(
     def option(name: str) -> Option:
         instance = catalog.instance(name)
         try:
-            chip, devices, memory_bytes = _devices(instance)
+            chip, devices, memory_bytes = whole_devices(instance)
             micro_batch = estimate.largest_micro_batch(
                 shape,
                 memory_bytes=MEMORY_SHARE * memory_bytes,
@@ -158,7 +169,11 @@ def training_options(
     return Options(tuple(option(name) for name in instances))
 
 
-def _devices(instance: Instance) -> tuple[str, int, float]:
+def whole_devices(instance: Instance) -> tuple[str, int, float]:
+    """Give an instance's chip, the number of them and the memory of each in bytes.
+
+    Raises LabError for an instance without a whole accelerator.
+    """
     count, memory_bytes = instance.accelerator_count, instance.accelerator_memory_bytes
     if not instance.accelerator or not count or count < 1 or not memory_bytes:
         raise LabError(

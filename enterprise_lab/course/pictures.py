@@ -273,5 +273,5 @@ def what_if(
         axes.axvline(100 * chosen, color="black", linestyle=":")
         axes.set(yscale="log", xlabel="share of peak reached (%)", ylabel=label)
         _plain_log_ticks(axes.yaxis)
-    figure.legend(loc="outside upper center", ncols=len(curves))
+    figure.legend(loc="outside upper center", ncols=3)
     return _finish(figure, "estimated; dotted: the chosen share of peak")

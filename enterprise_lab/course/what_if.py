@@ -88,13 +88,13 @@ class WhatIf:
         return pictures.what_if(curves, shares, chosen)
 
     def _point(self, instance: catalog.Instance, share: float) -> tuple[float, float]:
-        devices = int(instance.accelerator_count or 0)
+        chip, devices, _ = costing.whole_devices(instance)
         length = self.sequence_length.value
         training = estimate.training(
             self._shape,
             sequence_length=length,
             global_batch=self._global_batch,
-            accelerator=instance.accelerator or "",
+            accelerator=chip,
             efficiency=Efficiency(share, "the slider"),
             plan=Plan(data=devices, micro_batch=1),
             tokens=self.steps.value * 1e6 * length * self._global_batch,

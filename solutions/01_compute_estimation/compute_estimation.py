@@ -572,6 +572,7 @@ options = costing.training_options(
     tokens=tokens,
     predicted_share=predicted_share,
 )
+chosen = options.named(instance)
 options
 
 # %% [markdown]
@@ -857,7 +858,7 @@ accounts = {
     "as the GPT-3 paper counts: 6 N D": (2.5e11, 6 * base.parameters * 2.5e11),
 }
 lines = ["| BERT-base | tokens | FLOPs |", "|---|---:|---:|"] + [
-    f"| {name} | {count / 1e9:.0f} billion | {format_si(flops, 'FLOP')} |"
+    f"| {name} | {count / 1e9:.0f} billion | {flops:.2e} |"
     for name, (count, flops) in accounts.items()
 ]
 course.say("\n".join(lines))
@@ -869,7 +870,7 @@ shares = [100 * flops / available for _, flops in accounts.values()]
 course.say(
     f"The authors' own hardware can referee. {days} days on {tpu_chips} TPU v2 chips offer"
     f" {format_si(available, 'FLOP')} at peak. Trained as described they used {shares[0]:.0f} % of"
-    f" that: low, and possible, for there was more to those days than steps. With 512 tokens"
+    f" that: low, but those days may have held more than steps. With 512 tokens"
     f" throughout it would have been {shares[1]:.0f} %, as good as the later GPUs above. The GPT-3"
     f" paper's count would need {shares[2]:.0f} %, more than any run above: whatever it counts, it"
     f" is not this run. So before you compare two figures, ask: which tokens, which operations,"
@@ -884,7 +885,6 @@ course.say(
 
 # %%
 took = time.perf_counter() - started
-chosen = next(option for option in options if option.instance.name == instance)
 plan = chosen.training
 exact = estimate.Estimate(shape.parameters, "1", "exact, from the shape")
 course.record(

@@ -82,6 +82,14 @@ def test_what_cannot_do_it_stays_in_the_table_with_its_reason():
         found.cheapest(deadline_seconds=365 * DAY)
 
 
+def test_an_option_is_found_by_its_name_or_says_why_not():
+    assert options().named("p4d").instance.name == "p4d.24xlarge"
+    with pytest.raises(LabError, match="Near names"):
+        options().named("p5.48xlarge")
+    with pytest.raises(LabError, match=r"can't do this run: .* has no whole accelerator"):
+        options(["c5.large"]).named("c5.large")
+
+
 def test_a_batch_that_does_not_divide_is_a_reason():
     (option,) = options(["p4d.24xlarge"], global_batch=100)
     assert "doesn't divide over 8" in option.reason
