@@ -13,9 +13,11 @@ from enterprise_lab.batch.errors import PlanError
 from enterprise_lab.batch.notebook_file import read_notebook
 from enterprise_lab.batch.parameters import Parameter, read_parameters
 from enterprise_lab.batch.plan import Combination, PlanFile, Scalar, expand, read_plan
-from enterprise_lab.errors import LabError
+from enterprise_lab.errors import LabError, require_whole
 from enterprise_lab.units import format_bytes
 
+LARGEST_SIZE = 10**9
+"""Beyond any number of tokens, sequences or steps that was meant."""
 OUTPUT_BYTES_PER_RUN = 20_000_000
 """Free disk asked for before a run: an executed notebook with pictures, twice over."""
 
@@ -130,12 +132,16 @@ def _value_problems(plan_file: PlanFile, notebooks: dict[str, _Notebook]) -> lis
 
 
 def _look_up(name: str, value: Scalar) -> None:
-    """Parameters called model and instance hold names of the catalogue."""
+    """Check what parameters of these names mean everywhere: catalogue names and sizes."""
     match name, value:
         case "model", str():
             catalog.model(value)
         case "instance", str():
             catalog.instance(value)
+        case "accelerator", str():
+            catalog.accelerator(value)
+        case "sequence_length" | "global_batch" | "steps", int():
+            require_whole(name, value, LARGEST_SIZE)
 
 
 def _run(combination: Combination, notebook: _Notebook, environment: str) -> Run:

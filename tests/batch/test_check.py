@@ -97,6 +97,15 @@ def test_models_and_instances_are_looked_up_in_the_catalogue(
     assert f"called {wrong!r}" in told(workshop)
 
 
+@pytest.mark.parametrize("name", ["sequence_length", "global_batch", "steps"])
+@pytest.mark.parametrize("size", [0, -5, 10**15])
+def test_sizes_that_cannot_be_are_told(workshop: Workshop, name: str, size: int) -> None:
+    workshop.notebook(parameters=f"{name}: int = 1")
+    workshop.plan(runs=[{"notebook": "tiny.ipynb", "matrix": {name: [8, size]}}])
+
+    assert f"{name} must be a whole number" in told(workshop)
+
+
 def test_problems_of_all_entries_are_told_at_once(workshop: Workshop) -> None:
     workshop.notebook()
     workshop.plan(
