@@ -20,9 +20,10 @@ RECORD = """\
 from pathlib import Path
 import matplotlib.pyplot as plt
 from enterprise_lab.measure.records import Origin, Record, append
-append(Path("records.jsonl"), [Record(
-    lab="tiny", metric="training_seconds", value=days * 86_400, unit="s", origin=Origin.ESTIMATED,
-    low=days * 70_000, high=days * 100_000)])
+append(Path("records.jsonl"), [
+    Record(lab="tiny", metric="training_seconds", value=days * 86_400, unit="s",
+           origin=Origin.ESTIMATED, low=days * 70_000, high=days * 100_000),
+    Record(lab="tiny", metric="cost_usd", value=days * 10, unit="USD", origin=Origin.ESTIMATED)])
 plt.plot([0, days], [0, 1]);
 """
 
