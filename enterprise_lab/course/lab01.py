@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ def _parameters_case(rng: np.random.Generator) -> Case:
     return _dimensions(rng) | positions
 
 
-def _off_by(amount: Any) -> Any:
+def _off_by(amount: Callable[..., int]) -> Callable[..., int]:
     return lambda **case: _parameters(**case) - amount(**case)
 
 
@@ -370,15 +372,14 @@ training_time = Exercise(
 # 6. Cost
 
 
-def _bill(days: float, instances: int, usd_per_hour: float) -> float:
+def _bill(days: float, instances: int, usd_per_hour: float, devices_per_instance: int) -> float:
+    del devices_per_instance  # the price is for an instance whole
     return days * 24 * instances * usd_per_hour
 
 
 bill = Exercise(
     "bill_usd",
-    lambda days, instances, usd_per_hour, devices_per_instance: _bill(  # noqa: ARG005
-        days, instances, usd_per_hour
-    ),
+    _bill,
     lambda rng: {
         "days": _pick(rng, 1, 400) / 10,
         "instances": _pick(rng, 2, 16),
@@ -388,23 +389,19 @@ bill = Exercise(
     example={"days": 0.5, "instances": 2, "usd_per_hour": 10.0, "devices_per_instance": 8},
     mistakes=(
         Mistake(
-            lambda days, instances, usd_per_hour, devices_per_instance: (
-                _bill(days, instances, usd_per_hour) * devices_per_instance
-            ),
+            lambda **case: _bill(**case) * case["devices_per_instance"],
             "What is the price for: one GPU, or an instance with all its GPUs?",
         ),
         Mistake(
-            lambda days, instances, usd_per_hour, devices_per_instance: (
-                _bill(days, instances, usd_per_hour) / devices_per_instance
-            ),
+            lambda **case: _bill(**case) / case["devices_per_instance"],
             "The price is for an instance whole; it can't be rented by the GPU.",
         ),
         Mistake(
-            lambda days, instances, usd_per_hour, **_: _bill(days, instances, usd_per_hour) / 24,
+            lambda **case: _bill(**case) / 24,
             "The price is per hour, the time in days.",
         ),
         Mistake(
-            lambda days, usd_per_hour, **_: _bill(days, 1, usd_per_hour),
+            lambda **case: _bill(**case | {"instances": 1}),
             "Every instance sends its own bill.",
         ),
     ),
@@ -413,13 +410,15 @@ bill = Exercise(
 
 # 7. All together
 
+Phases = list[tuple[int, int]]
+
 
 def _whole_bill(
     layers: int,
     hidden: int,
     ffn: int,
     vocabulary: int,
-    phases: list[tuple[int, int]],
+    phases: Phases,
     devices: int,
     peak_tflops: float,
     efficiency: float,
@@ -430,7 +429,7 @@ def _whole_bill(
         for length, sequences in phases
     )
     days = _training_days(flops, devices, peak_tflops, efficiency)
-    return _bill(days, 1, usd_per_hour)
+    return _bill(days, 1, usd_per_hour, devices)
 
 
 def _whole_case(rng: np.random.Generator) -> Case:
@@ -447,7 +446,7 @@ def _whole_case(rng: np.random.Generator) -> Case:
     return _dimensions(rng) | {"phases": phases} | chip
 
 
-def _with_phases(change: Any) -> Any:
+def _with_phases(change: Callable[[Phases], Phases]) -> Callable[..., float]:
     return lambda phases, **case: _whole_bill(phases=change(phases), **case)
 
 
@@ -491,35 +490,35 @@ whole = Exercise(
 # 8. Choice
 
 
-def _choose(options: list[dict[str, Any]], deadline_hours: float, budget_usd: float) -> str | None:
-    return _best(
-        [
-            o
-            for o in options
-            if o["needed_gib"] <= o["device_gib"]
-            and o["hours"] <= deadline_hours
-            and _usd(o) <= budget_usd
-        ],
-        _usd,
-    )
+Options = list[dict[str, Any]]
+
+
+def _choose(options: Options, deadline_hours: float, budget_usd: float) -> str | None:
+    return _best(_allowed(options, deadline_hours, budget_usd), _usd)
+
+
+def _allowed(options: Options, deadline_hours: float, budget_usd: float) -> Options:
+    return [
+        o
+        for o in options
+        if o["needed_gib"] <= o["device_gib"]
+        and o["hours"] <= deadline_hours
+        and _usd(o) <= budget_usd
+    ]
 
 
 def _usd(option: dict[str, Any]) -> float:
     return float(option["hours"] * option["usd_per_hour"])
 
 
-def _best(options: list[dict[str, Any]], key: Any) -> str | None:
+def _best(options: Options, key: Callable[[dict[str, Any]], float]) -> str | None:
     return str(min(options, key=key)["name"]) if options else None
 
 
-def _fitting(options: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [o for o in options if o["needed_gib"] <= o["device_gib"]]
-
-
-def _kept(
-    name: str | None, options: list[dict[str, Any]], deadline_hours: float, budget_usd: float
+def _cheapest_then_checked(
+    options: Options, deadline_hours: float, budget_usd: float
 ) -> str | None:
-    return _choose([o for o in options if o["name"] == name], deadline_hours, budget_usd)
+    return _choose([min(options, key=_usd)], deadline_hours, budget_usd)
 
 
 def _choice_case(rng: np.random.Generator) -> Case:
@@ -558,49 +557,28 @@ choice = Exercise(
     example=_CHOICE_EXAMPLE,
     mistakes=(
         Mistake(
-            lambda options, deadline_hours, budget_usd: _best(
-                [o for o in options if o["hours"] <= deadline_hours and _usd(o) <= budget_usd],
-                _usd,
-            ),
+            lambda options, **limits: _choose([o | {"needed_gib": 0} for o in options], **limits),
             "One of your choices would stop with an out-of-memory error in its first step.",
         ),
         Mistake(
-            lambda options, deadline_hours, budget_usd: _best(
-                [
-                    o for o in _fitting(options)
-                    if o["hours"] <= deadline_hours and _usd(o) <= budget_usd
-                ],
-                lambda o: o["usd_per_hour"],
-            ),
+            lambda **case: _best(_allowed(**case), lambda o: float(o["usd_per_hour"])),
             "Cheap by the hour is not cheap for the job: a slow instance is rented longer.",
         ),
         Mistake(
-            lambda options, deadline_hours, budget_usd: _best(
-                [
-                    o for o in _fitting(options)
-                    if o["hours"] <= deadline_hours and _usd(o) <= budget_usd
-                ],
-                lambda o: o["hours"],
-            ),
+            lambda **case: _best(_allowed(**case), lambda o: float(o["hours"])),
             "That is the fastest of those allowed; which one costs least?",
         ),
         Mistake(
-            lambda options, deadline_hours, budget_usd: _best(  # noqa: ARG005
-                [o for o in _fitting(options) if o["hours"] <= deadline_hours], _usd
-            ),
+            lambda **case: _choose(**case | {"budget_usd": math.inf}),
             "Somebody has to approve this bill: is it within the budget?",
         ),
         Mistake(
-            lambda options, deadline_hours, budget_usd: _best(  # noqa: ARG005
-                [o for o in _fitting(options) if _usd(o) <= budget_usd], _usd
-            ),
+            lambda **case: _choose(**case | {"deadline_hours": math.inf}),
             "Some of these arrive after the deadline.",
         ),
         Mistake(
-            lambda options, deadline_hours, budget_usd: _kept(
-                _best(options, _usd), options, deadline_hours, budget_usd
-            ),
+            _cheapest_then_checked,
             "When the cheapest of all can't do it, another may: first sort out, then compare.",
         ),
     ),
-)  # fmt: skip
+)
