@@ -29,14 +29,19 @@ class Figure:
         return self.write(value) + (mark if self.field in row.unverified else "")
 
 
+def escape(text: str) -> str:
+    """Escape text for HTML; a dollar sign stays one, and begins no formula in JupyterLab."""
+    return html.escape(text).replace("$", "<span>$</span>")
+
+
 def card(row: Any) -> str:
     """Write a row as an HTML table of its figures, with its note and its source as a link."""
     lines = [(figure.title, _cell(figure, row)) for figure in row.figures]
     if row.note:
-        lines.append(("Note", html.escape(row.note)))
+        lines.append(("Note", escape(row.note)))
     lines.append(("Source", _linked(row.source)))
     body = "".join(
-        f'<tr><th style="text-align:left; white-space:nowrap">{html.escape(title)}</th>'
+        f'<tr><th style="text-align:left; white-space:nowrap">{escape(title)}</th>'
         f'<td style="text-align:left">{text}</td></tr>'
         for title, text in lines
     )
@@ -48,7 +53,7 @@ def table(rows: Sequence[Any]) -> str:
     if not rows:
         return "<p>Nothing in the catalogue matches.</p>"
     figures = [figure for figure in rows[0].figures if figure.brief]
-    head = "".join(f"<th>{html.escape(figure.title)}</th>" for figure in figures)
+    head = "".join(f"<th>{escape(figure.title)}</th>" for figure in figures)
     body = "".join(
         "<tr>" + "".join(f"<td>{_cell(figure, row)}</td>" for figure in figures) + "</tr>"
         for row in rows
@@ -58,7 +63,7 @@ def table(rows: Sequence[Any]) -> str:
 
 def _cell(figure: Figure, row: Any) -> str:
     marker = "\0"
-    return html.escape(figure.text(row, marker)).replace(marker, UNVERIFIED_HTML)
+    return escape(figure.text(row, marker)).replace(marker, UNVERIFIED_HTML)
 
 
 def _linked(source: str) -> str:

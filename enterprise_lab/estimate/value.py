@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
+from enterprise_lab.catalog.render import escape
 from enterprise_lab.errors import InvalidValueError
 from enterprise_lab.units import format_figure, format_range
 

@@ -110,3 +110,9 @@ def test_the_table_marks_what_is_unverified_or_going():
 def test_estimates_only_scale_by_what_is_positive():
     with pytest.raises(LabError):
         estimate.Estimate(1, "s", "a test").scaled(0, "USD", "a test")
+
+
+def test_dollars_in_tables_begin_no_formula():
+    html = options()._repr_html_()
+    assert "$" in html
+    assert "$" not in html.replace("<span>$</span>", "")
