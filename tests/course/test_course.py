@@ -125,3 +125,9 @@ def test_pictures_have_labelled_axes_and_an_origin():
     for figure in drawn:
         assert all(axes.get_xlabel() for axes in figure.axes)
         assert "origin:" in figure.get_supxlabel()
+
+
+def test_sentences_keep_their_dollars():
+    said = course.say("from $5 to $10").data
+    assert "$" not in said
+    assert said.count("&#36;") == 2
