@@ -51,7 +51,9 @@ def doctor() -> None:
     for name, what in fit.describe(here, rate).items():
         has.add_row(name, what)
     console.print(has)
-    labs = Table("lab", "profile", "fits", "time (estimated)", title="Labs", title_justify="left")
+    labs = Table(
+        "lab", "profile", "fits", "computing time (estimated)", title="Labs", title_justify="left"
+    )
     for lab in LABS:
         for profile in lab.needs:
             found = fit.Fit(lab, profile, here, rate)
@@ -216,6 +218,9 @@ def main() -> None:
     """Run the command line: a user's mistake is two sentences on stderr and exit code 2."""
     try:
         app()
+    except KeyboardInterrupt:
+        typer.echo("elab: interrupted.", err=True)
+        sys.exit(130)
     except LabError as error:
         problem, remedy = error.problem, error.remedy
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable
 
 
@@ -59,7 +60,7 @@ class AmbiguousNameError(LabError):
 def require_positive(**values: float) -> None:
     """Raise InvalidValueError unless every value is a finite number above zero."""
     for name, value in values.items():
-        if not 0 < value < float("inf"):
+        if not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
             raise InvalidValueError(
                 f"{name} must be a finite number above zero, not {value!r}.",
                 f"Give {name} a value above zero.",

@@ -15,5 +15,5 @@ from enterprise_lab.errors import LabError
 if not (find_spec("jupytext") and find_spec("nbgrader")):
     raise LabError(
         "Releasing and grading labs need packages that are not installed.",
-        'Install them with: pip install "enterprise-lab[author]".',
+        "In the course's folder: python -m pip install -c constraints.txt -e '.[author]'.",
     )

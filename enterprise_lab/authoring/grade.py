@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -15,8 +16,10 @@ from enterprise_lab.authoring.execution import OUTCOMES
 from enterprise_lab.authoring.files import write_whole
 from enterprise_lab.authoring.labs import Lab, find_labs
 from enterprise_lab.authoring.nbgrader_course import Course, NbgraderError, temporary_course
-from enterprise_lab.authoring.submissions import Submission, find_submissions, mend
+from enterprise_lab.authoring.submissions import Submission, find_submissions, mend, students
 from enterprise_lab.errors import LabError
+
+TOTAL = "total"
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,7 @@ def grade_submissions(
     the table cannot be written.
     """
     submissions = find_submissions(folder, find_labs(root))
-    if not table.parent.is_dir() or table.is_dir():
-        raise LabError(f"{table} cannot be written.", "Give a file in a folder that exists.")
+    _require_writable(table)
     with temporary_course(cell_seconds) as course:
         grader = _Grader(course)
         scores: list[Score] = []
@@ -60,6 +62,7 @@ def grade_submissions(
                 + (f" ({total.remark})" if total.remark else "")
             )
             scores += rows
+    scores += _nothing_handed_in(folder, submissions, scores)
     _write(table, scores)
     say(f"The scores are in {table}")
 
@@ -89,7 +92,7 @@ class _Grader:
         total = Score(
             submission.student,
             lab.folder,
-            "total",
+            TOTAL,
             sum(r.score for r in rows),
             sum(r.max_score for r in rows),
             "; ".join(remarks + outcomes),
@@ -114,6 +117,31 @@ class _Grader:
                 )
                 for g in submitted.grades
             }
+
+
+def _require_writable(table: Path) -> None:
+    """Find out before an hour of grading that the table has nowhere to go."""
+    try:
+        with tempfile.TemporaryFile(dir=table.parent):
+            if not table.is_dir():
+                return
+    except OSError:
+        pass
+    raise LabError(f"{table} cannot be written.", "Give a file in a folder you may write in.")
+
+
+def _nothing_handed_in(
+    folder: Path, submissions: list[Submission], scores: list[Score]
+) -> list[Score]:
+    """Give every student a total, with no points, for each lab only others have handed in."""
+    most = {s.assignment: s.max_score for s in scores if s.exercise == TOTAL}
+    there = {(s.student, s.lab.folder) for s in submissions}
+    return [
+        Score(student, lab, TOTAL, 0.0, most[lab], "nothing handed in")
+        for student in students(folder)
+        for lab in sorted(most)
+        if (student, lab) not in there
+    ]
 
 
 def _graded_cells(released: NotebookNode) -> Iterator[tuple[str, float]]:

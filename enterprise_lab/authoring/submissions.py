@@ -59,6 +59,11 @@ def find_submissions(folder: Path, labs: list[Lab]) -> list[Submission]:
     return found
 
 
+def students(folder: Path) -> list[str]:
+    """Name every student who has a folder, with or without a notebook in it."""
+    return [student.name for student in _folders(folder)]
+
+
 def _folders(parent: Path) -> Iterator[Path]:
     return (p for p in sorted(parent.iterdir()) if p.is_dir() and p.name[0] not in "._")
 

@@ -131,22 +131,26 @@ def _value_problems(plan_file: PlanFile, notebooks: dict[str, _Notebook]) -> lis
     return problems
 
 
-def _look_up(name: str, value: Scalar) -> None:
-    """Check what parameters of these names mean everywhere: catalogue names and sizes."""
+def _look_up(name: str, value: Scalar) -> Scalar:
+    """Check what parameters of these names mean everywhere, catalogue names and sizes.
+
+    A catalogue name is returned in full, so that `p4d` and `p4d.24xlarge` are one run.
+    """
     match name, value:
         case "model", str():
-            catalog.model(value)
+            return catalog.model(value).name
         case "instance", str():
-            catalog.instance(value)
+            return catalog.instance(value).name
         case "accelerator", str():
-            catalog.accelerator(value)
+            return catalog.accelerator(value).name
         case "sequence_length" | "global_batch" | "steps", int():
             require_whole(name, value, LARGEST_SIZE)
+    return value
 
 
 def _run(combination: Combination, notebook: _Notebook, environment: str) -> Run:
     given = {
-        name: notebook.parameters[name].accept(value)
+        name: _look_up(name, notebook.parameters[name].accept(value))
         for name, value in combination.parameters.items()
     }
     defaults = {p.name: p.default for p in notebook.parameters.values() if p.has_default}

@@ -60,6 +60,7 @@ def run(plan: Path, runs_folder: Path) -> int:
     console.print(_summary(results))
     console.print(f"report: {escape(str(page))}", soft_wrap=True)
     if cancelled:
+        console.print("Interrupted. The same command goes on where this one stopped.")
         return 130
     return int(any(r.state != State.SUCCEEDED for r in results))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from enterprise_lab.errors import AmbiguousNameError, UnknownNameError
+from enterprise_lab.errors import AmbiguousNameError, InvalidValueError, UnknownNameError
 
 
 def fold(text: str) -> str:
@@ -30,6 +30,10 @@ def find_all(kind: str, query: str, known: Iterable[str]) -> list[str]:
     The first word of a name is never abbreviated, as it tells models apart: L40 is not L40S,
     p4d not p4de. Raises UnknownNameError where there is none.
     """
+    if not isinstance(query, str):
+        raise InvalidValueError(
+            f"A {kind} is looked up by its name, not by {query!r}.", "Give the name as text."
+        )
     names = list(known)
     exact = [name for name in names if fold(name) == fold(query)]
     found = exact or [name for name in names if _abbreviates(query, name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from enterprise_lab import catalog
-from enterprise_lab.errors import require_positive, require_whole
+from enterprise_lab.errors import InvalidValueError, require_positive, require_whole
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.units import HOUR
 
@@ -21,6 +21,11 @@ def on_demand(
 
     Raises LabError for an unknown instance or one without a known price.
     """
+    if not isinstance(seconds, Estimate) or seconds.unit != "s":
+        raise InvalidValueError(
+            f"A bill is for estimated seconds, not for {seconds!r}.",
+            "Give training_seconds of an estimate, or estimate.Estimate(3600, 's', 'why').",
+        )
     require_positive(seconds=seconds.value)
     require_whole("instances", instances, 1_000_000)
     price = catalog.price(instance, on=on)

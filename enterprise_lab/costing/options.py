@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enterprise_lab import catalog, estimate
 from enterprise_lab.catalog import Instance
 from enterprise_lab.costing.on_demand import on_demand
-from enterprise_lab.errors import LabError, UnknownNameError
+from enterprise_lab.errors import LabError, UnknownNameError, require_positive, require_whole
 from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate, TransformerShape
-from enterprise_lab.estimate.flops import Causal, Recompute
+from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Causal, Recompute
+from enterprise_lab.estimate.memory import LARGEST_BATCH
 from enterprise_lab.estimate.value import html_table
 from enterprise_lab.units import GIB, format_figure, format_seconds, format_usd
 
@@ -135,6 +136,9 @@ def training_options(
     An instance that can't do the run stays in the result with its reason; an unknown name raises
     LabError.
     """
+    require_positive(tokens=tokens)
+    require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
+    require_whole("global_batch", global_batch, LARGEST_BATCH)
 
     def option(name: str) -> Option:
         instance = catalog.instance(name)

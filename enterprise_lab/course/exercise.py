@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import zlib
 from collections.abc import Callable, Mapping
@@ -50,8 +51,8 @@ class Exercise:
         seed = [zlib.crc32(self.name.encode()), self._attempts]
         rng = np.random.default_rng(seed)
         cases = [self.example, *(self.case(rng) for _ in range(_CASES))]
-        given = [self._ask(answer, case) for case in cases]
         wanted = [self.reference(**case) for case in cases]
+        given = [self._ask(answer, case) for case in cases]
         for case, mine, right in zip(cases, given, wanted, strict=True):
             if not _agree(mine, right):
                 raise CheckError(
@@ -62,7 +63,8 @@ class Exercise:
 
     def _ask(self, answer: Callable[..., object], case: Case) -> object:
         try:
-            return answer(**case)
+            # A copy: an answer may change what it is given, and the case is shown afterwards.
+            return answer(**copy.deepcopy(dict(case)))
         except NotImplementedError as error:
             raise CheckError(
                 f"{self.name}: not written yet.",
@@ -96,7 +98,7 @@ def _compare(mine: object, right: object) -> str:
     if _is_number(right):
         if mine is None:
             return "Your function returned None; does every path end in a return?"
-        if not _is_number(mine):
+        if not _is_number(mine) or math.isnan(mine):
             return f"Your answer, {mine!r}, is not a number."
         side = "small" if mine < right else "large"
         return f"Your answer, {_figure(mine)}, is too {side}."

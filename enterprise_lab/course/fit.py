@@ -57,7 +57,7 @@ class Fit:
         rows = [
             *((name, here[name], need) for name, need in needed.items()),
             ("data and weights", "at hand", self.lab.data),
-            ("time", f"about {format_seconds(self.seconds, 2)} (estimated)", "your own thinking"),
+            ("computing", f"about {format_seconds(self.seconds, 2)} (estimated)", "any"),
         ]
         title = f"Preflight of {self.lab.title}, profile {self.profile}: it fits this machine."
         return html_table(rows, header=("", "here", "needed"), caption=title, numeric=False)

@@ -82,6 +82,14 @@ parameters = Exercise(
             "A layer norms twice: once after attention, once after the MLP.",
         ),
         Mistake(
+            lambda layers, hidden, ffn, vocabulary, positions, token_types: (
+                (vocabulary + positions + token_types) * hidden
+                + layers * (4 * hidden * hidden + 2 * hidden * ffn)
+                + hidden * hidden
+            ),
+            "The matrices are all there; biases and norms have parameters too.",
+        ),
+        Mistake(
             _off_by(lambda hidden, **_: 2 * hidden),
             "The embeddings are normalised too, once, before the first layer.",
         ),

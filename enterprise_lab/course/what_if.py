@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from enterprise_lab import catalog, costing, estimate
 from enterprise_lab.course import pictures
+from enterprise_lab.errors import require_whole
 from enterprise_lab.estimate import Efficiency, Plan, TransformerShape
 from enterprise_lab.estimate.flops import Causal
 from enterprise_lab.units import format_seconds, format_usd
@@ -37,6 +38,7 @@ class WhatIf:
         predicted_share: float = 1.0,
         causal: Causal = "full",
     ) -> None:
+        require_whole("steps", steps, 10**9)
         self._shape = shape
         self._instances = [catalog.instance(name) for name in instances]
         self._predicted_share = predicted_share

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from enterprise_lab import catalog
 from enterprise_lab.catalog import PublishedRun
-from enterprise_lab.errors import InvalidValueError, LabError
-from enterprise_lab.estimate.flops import training_flops
+from enterprise_lab.errors import InvalidValueError, LabError, require_whole
+from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, training_flops
 
 GATHERED_SHARE = 20 / 128
 """Share of positions for which BERT recipes run the output head: at most 20 in 128 tokens.
@@ -67,9 +67,12 @@ def published_efficiency(
     the source says. Suspect rows are never used. Give `runs` to leave some out, for example the
     ones you are about to compare with.
 
-    Raises LabError when no row is left to learn from.
+    Raises LabError for a precision the chip lacks, and when no row is left to learn from.
     """
-    chip = _generation(catalog.accelerator(accelerator).name)
+    require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
+    it = catalog.accelerator(accelerator)
+    it.peak_flops(precision)
+    chip = _generation(it.name)
     bits = _SIXTEEN_BITS if precision in _SIXTEEN_BITS else (precision,)
     known = [
         run

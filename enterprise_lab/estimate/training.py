@@ -189,6 +189,13 @@ def training(
     Raises LabError for an unknown chip, a precision it lacks, a batch the plan doesn't divide,
     and for sizes that can't be.
     """
+    for given, kind, what in (
+        (shape, TransformerShape, "a shape, such as catalog.model('bert-base-uncased').shape"),
+        (efficiency, Efficiency, "an efficiency with its source: estimate.Efficiency(0.4, 'why')"),
+        (plan, Plan | None, "a plan, such as estimate.Plan(data=8)"),
+    ):
+        if not isinstance(given, kind):
+            raise InvalidValueError(f"{given!r} is not what is needed here.", f"Give {what}.")
     require_whole("global_batch", global_batch, LARGEST_BATCH)
     if tokens is not None:
         require_positive(tokens=tokens)

@@ -517,7 +517,8 @@ assert abs(bill_usd(0.5, 2, 10.0, 8) - 240) < 1e-9
 # ★★☆ · 10 minutes · 3 points
 #
 # You have all the parts. BERT was trained in two phases, first on short sequences, which are cheap,
-# then on long ones. Put your functions together: what does such a run cost on one instance?
+# then on long ones. Put your functions of exercises 2, 5 and 6 together: what does such a run cost
+# on one instance?
 
 
 # %% nbgrader={"grade": false, "grade_id": "whole", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -108,6 +108,7 @@ def rows(made_course: Path, tmp_path_factory: pytest.TempPathFactory) -> list[di
         path = hand_in(made_course, folder, student)
         if change:
             change(path)
+    (folder / "absent").mkdir()
     table = folder / "grades.csv"
     grade_submissions(made_course, folder, table, CELL_SECONDS, quiet)
     with table.open(newline="") as file:
@@ -119,12 +120,18 @@ def scores(rows: list[dict[str, str]], student: str) -> dict[str, float]:
 
 
 def test_every_student_has_a_row_per_exercise_and_a_total(rows):
-    assert len(rows) == 3 * (len(SUBMISSIONS) + 1)
+    assert len([r for r in rows if r["student"] != "absent"]) == 3 * (len(SUBMISSIONS) + 1)
     assert {(r["assignment"], r["exercise"], float(r["max_score"])) for r in rows} == {
         ("01_small", "double_check", 2),
         ("01_small", "scale_check", 3),
         ("01_small", "total", 5),
     }
+
+
+def test_who_handed_in_nothing_is_in_the_table_too(rows):
+    (row,) = (r for r in rows if r["student"] == "absent")
+    assert (row["exercise"], row["score"], row["max_score"]) == ("total", "0.0", "5.0")
+    assert row["remark"] == "nothing handed in"
 
 
 def test_the_solution_gets_full_marks(rows):

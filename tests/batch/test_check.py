@@ -97,6 +97,14 @@ def test_models_and_instances_are_looked_up_in_the_catalogue(
     assert f"called {wrong!r}" in told(workshop)
 
 
+def test_short_names_of_the_catalogue_are_written_out(workshop: Workshop) -> None:
+    workshop.notebook(parameters='instance: str = ""')
+    workshop.plan(runs=[{"notebook": "tiny.ipynb", "parameters": {"instance": "p4d"}}])
+
+    (run,) = workshop.check().runs
+    assert run.parameters["instance"] == "p4d.24xlarge"
+
+
 @pytest.mark.parametrize("name", ["sequence_length", "global_batch", "steps"])
 @pytest.mark.parametrize("size", [0, -5, 10**15])
 def test_sizes_that_cannot_be_are_told(workshop: Workshop, name: str, size: int) -> None:

@@ -47,6 +47,18 @@ def test_a_bill_that_cannot_be_is_refused(seconds, name, instances):
         costing.on_demand(Estimate(seconds, "s", "a test"), name, instances=instances)
 
 
+@pytest.mark.parametrize("seconds", [3600, None, Estimate(16e9, "B", "memory, by mistake")])
+def test_a_bill_is_for_estimated_seconds(seconds):
+    with pytest.raises(LabError, match="training_seconds"):
+        costing.on_demand(seconds, "p4d.24xlarge")
+
+
+@pytest.mark.parametrize("changes", [{"tokens": -1}, {"global_batch": 0}, {"sequence_length": 2.5}])
+def test_a_job_that_cannot_be_is_no_option_s_fault(changes):
+    with pytest.raises(LabError, match="must be"):
+        options(**changes)
+
+
 def test_options_fit_in_memory_and_use_every_device():
     for option in options():
         instance, training = option.instance, option.training

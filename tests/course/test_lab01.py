@@ -95,6 +95,11 @@ def no_biases(layers, hidden, ffn, vocabulary, positions, token_types):
     )
 
 
+def only_matrices(layers, hidden, ffn, vocabulary, positions, token_types):
+    tables = (vocabulary + positions + token_types) * hidden
+    return tables + layers * (4 * hidden**2 + 2 * hidden * ffn) + hidden**2
+
+
 def one_norm_a_layer(layers, hidden, ffn, vocabulary, positions, token_types):
     return count(layers, hidden, ffn, vocabulary, positions, token_types) - layers * 2 * hidden
 
@@ -194,6 +199,7 @@ def fastest(options, deadline_hours, budget_usd):
 WRONG = [
     (lab01.parameters, three_attention_matrices, "four square matrices"),
     (lab01.parameters, no_biases, "bias"),
+    (lab01.parameters, only_matrices, "biases and norms"),
     (lab01.parameters, one_norm_a_layer, "norms twice"),
     (lab01.parameters, no_pooler, "pooler"),
     (lab01.parameters, words_only, "three look-ups"),
@@ -320,6 +326,18 @@ def _strict(case, limit):
 
 def _nine_tenths(options):
     return [o | {"device_gib": 0.9 * o["device_gib"]} for o in options]
+
+
+def test_an_answer_that_changes_its_arguments_does_not_fool_the_check():
+    with pytest.raises(CheckError, match="'slow'"):
+        lab01.choice(lambda options, **_: options.clear())
+
+    def first_only(options, **limits):
+        options[:] = options[:1]
+        return choose(options, **limits)
+
+    with pytest.raises(CheckError):
+        lab01.choice(first_only)
 
 
 def test_cases_are_fresh_each_time():

@@ -51,6 +51,13 @@ def test_suspect_rows_and_rows_left_out_have_no_say():
     )
 
 
+def test_what_a_chip_lacks_and_lengths_that_cannot_be_are_refused():
+    with pytest.raises(LabError, match="V100"):
+        estimate.published_efficiency("V100-SXM2-16GB", "bf16", 128)
+    with pytest.raises(LabError, match="sequence_length"):
+        estimate.published_efficiency("A100-SXM4-40GB", "fp16", -1)
+
+
 def test_no_rows_is_said():
     with pytest.raises(LabError, match="efficiency of your own"):
         estimate.published_efficiency("H100-SXM5-80GB", "fp8", 128)

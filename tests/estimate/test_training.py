@@ -82,6 +82,33 @@ def test_what_cannot_be_is_refused_with_the_way_out(changes, says):
         bert(**changes)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"efficiency": 0.5},
+        {"efficiency": None},
+        {"plan": 8},
+        {"tokens": "1e9"},
+        {"accelerator": None},
+        {"global_batch": 256.0},
+    ],
+)
+def test_other_types_than_asked_for_are_refused_with_a_sentence(changes):
+    with pytest.raises(LabError):
+        bert(**changes)
+
+
+def test_a_model_is_not_its_shape():
+    with pytest.raises(LabError, match=r"\.shape"):
+        estimate.training(
+            catalog.model("gpt2"),
+            sequence_length=128,
+            global_batch=8,
+            accelerator=A100,
+            efficiency=FORTY,
+        )
+
+
 @pytest.mark.parametrize("bad", [{"data": 0}, {"micro_batch": -1}, {"data": 1.5}, {"data": True}])
 def test_plans_check_themselves(bad):
     with pytest.raises(LabError):
