@@ -18,7 +18,15 @@ BERT = catalog.model("bert-base-uncased").shape
 
 def test_preflight_shows_this_machine_beside_the_needs():
     html = course.preflight(LAB, "smoke")._repr_html_()
-    for part in ("processor", "GPU", "memory", "disk", "computing", "(estimated)", "fits this machine"):
+    for part in (
+        "processor",
+        "GPU",
+        "memory",
+        "disk",
+        "computing",
+        "(estimated)",
+        "fits this machine",
+    ):
         assert part in html
 
 
