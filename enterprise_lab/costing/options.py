@@ -91,8 +91,10 @@ class Options:
         caption = f"estimated; on-demand prices of {', '.join(dates)}"
         if any(o.training and o.training.peak_is_unverified for o in self):
             caption += "; † from a peak rate that is unverified"
-        header = ("instance", "devices", "micro-batch", "memory a device", "time", "range",
-                  "cost", "range")  # fmt: skip
+        if any(o.training and o.training.efficiency.borrowed for o in self):
+            caption += "; ‡ share of peak published for other chips only"
+        header = ("instance", "devices", "micro-batch", "memory a device", "share of peak",
+                  "time", "range", "cost", "range")  # fmt: skip
         return html_table(rows, header=header, caption=caption)
 
 
@@ -102,7 +104,7 @@ def _row(option: Option) -> tuple[str, ...]:
         name += f" ({option.instance.status})"
     training, cost = option.training, option.cost
     if training is None or cost is None:
-        return (name, option.reason, *[""] * 6)
+        return (name, option.reason, *[""] * 7)
     mark = " †" if training.peak_is_unverified else ""
     time, memory = training.training_seconds, option.instance.accelerator_memory_bytes or 0
     return (
@@ -110,6 +112,7 @@ def _row(option: Option) -> tuple[str, ...]:
         f"{training.plan.data} x {training.accelerator.name}{mark}",
         str(training.plan.micro_batch),
         f"{training.memory_bytes_per_device.value / GIB:.1f} of {memory / GIB:.0f} GiB",
+        f"{100 * training.mfu.value:.0f} %{' ‡' if training.efficiency.borrowed else ''}",
         format_figure(time.value, "s"),
         time.range,
         format_usd(cost.value),

@@ -191,6 +191,10 @@ training_flops = Exercise(
             "The products of activations have gradients as well: both of their factors.",
         ),
         Mistake(
+            lambda **case: _training_flops(**case) + _scores(**case) * (case["sequences"] - 1),
+            "A token attends to the tokens of its own sequence, not to those of the others.",
+        ),
+        Mistake(
             lambda **case: _training_flops(**case) / case["sequences"],
             "That is one sequence; how many are there?",
         ),
@@ -583,6 +587,12 @@ choice = Exercise(
         Mistake(
             lambda **case: _choose(**case | {"deadline_hours": math.inf}),
             "Some of these arrive after the deadline.",
+        ),
+        Mistake(
+            lambda deadline_hours, **rest: _choose(
+                deadline_hours=deadline_hours * 0.999999, **rest
+            ),
+            "Just in time, just enough memory and all of the budget are good enough.",
         ),
         Mistake(
             _cheapest_then_checked,

@@ -28,6 +28,8 @@ class Efficiency:
     source: str
     low: float | None = None
     high: float | None = None
+    borrowed: bool = False
+    """Whether it was seen on other chips only."""
 
     def __post_init__(self) -> None:
         low = self.value if self.low is None else self.low
@@ -94,6 +96,7 @@ def published_efficiency(
         low=min(shares),
         high=max(shares),
         source=f"median and range of {len(shares)} published BERT-large runs on {where}",
+        borrowed=not same,
     )
 
 

@@ -86,8 +86,8 @@ preflight
 # **hours, days or weeks**? And is the bill nearer **100, 1,000 or 10,000 dollars**?
 #
 # Then play. The panel's picture shows time and cost against the one thing nobody knows beforehand,
-# the share of a chip's peak that training reaches. In exercise 7 you will compute such a bill with
-# your own functions only.
+# the share of a chip's peak that training reaches; here it is the same for every chip. In exercise 7
+# you will compute such a bill with your own functions only.
 
 # %%
 shape = catalog.model(model).shape
@@ -207,15 +207,16 @@ tokens = steps * global_batch * sequence_length
 wikipedia_words = 2.5e9  # Devlin et al. 2019, section 3.1
 total_flops = sum(per_sequence.values()) * steps * global_batch
 rule = estimate.rule_of_thumb_flops(shape.parameters, tokens)
-heavier = "look-ups it counts weigh more than the scores it leaves out"
+heavier = "embedding tables it counts for every token weigh more than the scores it leaves out"
 if rule < total_flops:
-    heavier = "scores it leaves out weigh more than the look-ups it counts"
+    heavier = "scores it leaves out weigh more than the embedding tables it counts"
 course.say(
     f"{steps:,} steps of {global_batch} sequences of {sequence_length} tokens are"
     f" {tokens / 1e9:.1f} billion tokens. English Wikipedia had {wikipedia_words / 1e9} billion"
     f" words ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)); taking a token for a word,"
     f" the model reads it {tokens / wikipedia_words:.0f} times over. The work:"
-    f" **{format_si(total_flops, 'FLOP')}**. The rule of thumb says {format_si(rule, 'FLOP')},"
+    f" **{format_si(total_flops, 'FLOP')}**, with the output head on {100 * predicted_share:.0f} % of"
+    f" the tokens, as the usual recipes run it. The rule of thumb says {format_si(rule, 'FLOP')},"
     f" {100 * (rule / total_flops - 1):+.0f} %: here the {heavier}."
 )
 
@@ -329,7 +330,8 @@ assert abs(state_memory_gib(7_500_000_000) * 2**30 / 1e9 - 120) < 1e-6
 #
 # $$ s\,b\,d \left(34 + 5\,\frac{a\,s}{d}\right) \text{ bytes} $$
 #
-# (Korthikanti et al. 2022, equation 2; dropout masks take one byte an element). The second term is
+# ([Korthikanti et al. 2022](https://arxiv.org/abs/2205.05198), equation 2; dropout masks take one
+# byte an element). The second term is
 # the table of attention scores: it grows with the *square* of the sequence length.
 #
 # ### Exercise 4 · Memory of the activations
@@ -404,8 +406,10 @@ published = catalog.published_pretraining()
 pictures.efficiencies(published)
 
 # %% [markdown]
-# Every diamond is a published speed of BERT-large pre-training with PyTorch or TensorFlow (TF1,
-# TF2), turned into a share of peak with the FLOPs counted above. Some lie on top of each other.
+# Every diamond is a speed of BERT-large pre-training with PyTorch or TensorFlow (TF1, TF2) that
+# [NVIDIA has published](https://github.com/NVIDIA/DeepLearningExamples), turned into a share of peak
+# with the FLOPs counted above. Some lie on top of each other, and rows that can't be right are left
+# out. A smaller model, such as BERT-base, has smaller matrices and may do worse.
 
 # %% tags=["nbval-check-output"]
 same_chip = {
@@ -561,8 +565,9 @@ assert abs(whole_bill_usd(1, 2, 4, 10, [(3, 10**15)] * 2, 8, 100.0, 0.2, 10.0) -
 # %% [markdown]
 # Here is the kit's own estimate for every candidate, all sequences of one length. Each device takes
 # the largest micro-batch that its memory allows, at most its share of the batch. Efficiency comes
-# from published runs on chips of the same generation; where nobody has published any, from other
-# chips, and the range is all the more honest.
+# from published runs on chips of the same generation; where nobody has published any (‡), from other
+# chips. Don't take the middle for the truth: the low end of p3's range is its own 16 GiB chip, run
+# with smaller micro-batches than here. Memory is that of exercises 3 and 4 and of the output head.
 
 # %% tags=["nbval-check-output"]
 options = costing.training_options(
@@ -577,14 +582,15 @@ chosen = options.named(instance)
 options
 
 # %% [markdown]
-# Cheap and fast are not the same. Say the model is wanted by a deadline halfway (on the picture's
-# scale) between the slowest and the fastest, and your budget is what the dearest would cost. Grey is
-# too late or too dear.
+# Cheap and fast are not the same. Say deadline and budget both lie halfway, on the picture's scale,
+# between the extremes. Grey is too late or too dear.
 
 # %%
 times = [option.seconds for option in options if option.training]
 deadline = math.sqrt(min(times) * max(times))
-budget = max(option.usd for option in options if option.training)
+bills = [option.usd for option in options if option.training]
+in_time = options.cheapest(deadline_seconds=deadline)
+budget = max(in_time.usd, math.sqrt(min(bills) * max(bills)))
 pictures.time_and_cost(options, deadline_seconds=deadline, budget_usd=budget)
 
 # %% [markdown]
@@ -639,40 +645,47 @@ assert choose_instance([one, two], 1, 100) is None
 
 # %% tags=["nbval-check-output"]
 cheapest = options.cheapest()
-in_time = options.cheapest(deadline_seconds=deadline, budget_usd=budget)
 course.say(
     f"With all the time in the world, rent **{cheapest.instance.name}**: {cheapest.cost}, in"
     f" {cheapest.training.training_seconds}. For the deadline of {format_seconds(deadline)}, rent"
     f" **{in_time.instance.name}**: {in_time.cost}, in {in_time.training.training_seconds}. (All"
-    f" estimated.) How would you defend the choice if the ranges overlap?"
+    f" estimated.) Where ranges overlap, the table can't decide. Half an hour on each can."
 )
 
 # %% [markdown]
 # And the question of the title? BERT-base as its authors trained it: nine tenths of a million steps
 # on sequences of 128 tokens, one tenth on 512, 256 sequences a step.
 
-# %% tags=["nbval-check-output"]
+# %%
 base = catalog.model("bert-base-uncased").shape
-phases = {
-    length: costing.training_options(
-        base,
-        ["p4d.24xlarge"],
-        sequence_length=length,
-        global_batch=256,
-        tokens=share * 1_000_000 * 256 * length,
-        predicted_share=estimate.GATHERED_SHARE,
-    ).cheapest()
-    for length, share in ((128, 0.9), (512, 0.1))
-}
-spans = [option.training.training_seconds for option in phases.values()]
-bills = [option.cost for option in phases.values()]
+
+
+def as_trained(head_share: float) -> list[costing.Option]:
+    """Estimate both phases on a p4d, with the head on a share of the tokens."""
+    job = {"global_batch": 256, "predicted_share": head_share}
+    return [
+        costing.training_options(
+            base,
+            ["p4d.24xlarge"],
+            sequence_length=length,
+            tokens=share * 1_000_000 * 256 * length,
+            **job,
+        ).cheapest()
+        for length, share in ((128, 0.9), (512, 0.1))
+    ]
+
+
+# %% tags=["nbval-check-output"]
+gathered = as_trained(estimate.GATHERED_SHARE)
+spans, costs = [o.training.training_seconds for o in gathered], [o.cost for o in gathered]
 hours = [sum(getattr(span, end) for span in spans) / HOUR for end in ("low", "value", "high")]
-usd = [sum(getattr(bill, end) for bill in bills) for end in ("low", "value", "high")]
+usd = [sum(getattr(cost, end) for cost in costs) for end in ("low", "value", "high")]
+everywhere = sum(option.usd for option in as_trained(1.0))
 course.say(
     f"On a p4d.24xlarge: **about {hours[1]:.0f} hours ({hours[0]:.0f} to {hours[2]:.0f}) and"
     f" {format_usd(usd[1])} ({format_usd(usd[0])} to {format_usd(usd[2])})**, estimated. Compare it"
-    f" with your guess. Your own function would say more, since the head of exercise 2 runs on every"
-    f" token and BERT's only on the masked ones."
+    f" with your guess. With the head on every token, as in your functions, it would be"
+    f" {format_usd(everywhere)}."
 )
 
 # %% [markdown]
@@ -869,10 +882,11 @@ days, tpu_chips = 4, 16  # the BERT authors' row of the table above
 available = days * DAY * tpu_chips * catalog.accelerator("TPU v2").peak_flops("bf16")
 shares = [100 * flops / available for _, flops in accounts.values()]
 course.say(
-    f"The authors' own hardware can referee. {days} days on {tpu_chips} TPU v2 chips offer"
+    f"The authors' own hardware can referee. {days} days on {tpu_chips} TPU v2 chips (their number"
+    f" is unverified) offer"
     f" {format_si(available, 'FLOP')} at peak. Trained as described they used {shares[0]:.0f} % of"
     f" that: low, but those days may have held more than steps. With 512 tokens"
-    f" throughout it would have been {shares[1]:.0f} %, as good as the later GPUs above. The GPT-3"
+    f" throughout it would have been {shares[1]:.0f} %, what the GPUs above reach at that length. The GPT-3"
     f" paper's count would need {shares[2]:.0f} %, more than any run above: whatever it counts, it"
     f" is not this run. So before you compare two figures, ask: which tokens, which operations,"
     f" which hours?"

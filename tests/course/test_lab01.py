@@ -249,6 +249,10 @@ WRONG = [
     (lab01.whole, lambda **c: whole(**c) / len(c["phases"]), "add up"),
     (lab01.whole, lambda **c: whole(**c) * c["devices"], "share one instance's price"),
     (lab01.choice, cheapest_then_checked, "first sort out"),
+    (lab01.choice, lambda **c: _strict(c, "deadline_hours"), "Just in time"),
+    (lab01.choice, lambda **c: _strict(c, "budget_usd"), "Just in time"),
+    (lab01.choice, lambda options, **c: choose(_more_needed(options), **c), "Just in time"),
+    (lab01.training_flops, lambda **c: _attention_across_sequences(**c), "its own sequence"),
     (lab01.choice, no_memory_check, "out-of-memory"),
     (lab01.choice, cheapest_by_the_hour, "rented longer"),
     (lab01.choice, fastest, "costs least"),
@@ -305,8 +309,6 @@ def test_stubs_and_broken_answers_get_a_sentence(check, _answer):
     ("check", "wrong"),
     [
         (lab01.activations, lambda **c: _activations_with_floor_division(**c)),
-        (lab01.choice, lambda **c: _strict(c, "deadline_hours")),
-        (lab01.choice, lambda **c: _strict(c, "budget_usd")),
         (lab01.choice, lambda options, **c: choose(_nine_tenths(options), **c)),
     ],
 )
@@ -322,6 +324,15 @@ def _activations_with_floor_division(layers, hidden, heads, sequence_length, mic
 
 def _strict(case, limit):
     return choose(**case | {limit: case[limit] * 0.999999})
+
+
+def _more_needed(options):
+    return [o | {"needed_gib": o["needed_gib"] * 1.0000001} for o in options]
+
+
+def _attention_across_sequences(layers, hidden, ffn, vocabulary, sequence_length, sequences):
+    linear = six_n_d(layers, hidden, ffn, vocabulary, sequence_length, sequences)
+    return linear + 12 * layers * (sequence_length * sequences) ** 2 * hidden
 
 
 def _nine_tenths(options):
