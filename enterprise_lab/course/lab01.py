@@ -527,6 +527,10 @@ def _best(options: Options, key: Callable[[dict[str, Any]], float]) -> str | Non
     return str(min(options, key=key)["name"]) if options else None
 
 
+def _under(limit: float) -> float:
+    return limit * (1 - 1e-9)
+
+
 def _cheapest_then_checked(
     options: Options, deadline_hours: float, budget_usd: float
 ) -> str | None:
@@ -588,11 +592,15 @@ choice = Exercise(
             lambda **case: _choose(**case | {"deadline_hours": math.inf}),
             "Some of these arrive after the deadline.",
         ),
-        Mistake(
-            lambda deadline_hours, **rest: _choose(
-                deadline_hours=deadline_hours * 0.999999, **rest
-            ),
-            "Just in time, just enough memory and all of the budget are good enough.",
+        *(
+            Mistake(strict, "Just in time, just enough memory and all of the budget will do.")
+            for strict in (
+                lambda **case: _choose(**case | {"deadline_hours": _under(case["deadline_hours"])}),
+                lambda **case: _choose(**case | {"budget_usd": _under(case["budget_usd"])}),
+                lambda options, **limits: _choose(
+                    [o | {"device_gib": _under(o["device_gib"])} for o in options], **limits
+                ),
+            )
         ),
         Mistake(
             _cheapest_then_checked,

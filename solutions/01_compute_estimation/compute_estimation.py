@@ -566,7 +566,7 @@ assert abs(whole_bill_usd(1, 2, 4, 10, [(3, 10**15)] * 2, 8, 100.0, 0.2, 10.0) -
 # Here is the kit's own estimate for every candidate, all sequences of one length. Each device takes
 # the largest micro-batch that its memory allows, at most its share of the batch. Efficiency comes
 # from published runs on chips of the same generation; where nobody has published any (‡), from other
-# chips. Don't take the middle for the truth: the low end of p3's range is its own 16 GiB chip, run
+# chips. Don't take the middle for the truth: the slow end of p3's range is its own 16 GiB chip, run
 # with smaller micro-batches than here. Memory is that of exercises 3 and 4 and of the output head.
 
 # %% tags=["nbval-check-output"]
