@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enterprise_lab.batch.check import Batch, check_plan
@@ -193,7 +193,7 @@ def checked(workshop: Workshop) -> Batch | PlanError:
         return error
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_mutated_plan_is_sound_or_a_plan_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
