@@ -25,20 +25,12 @@ from enterprise_lab.batch.comparison import (
 from enterprise_lab.batch.results import Result
 from enterprise_lab.batch.store import State
 from enterprise_lab.measure.records import Origin
+from enterprise_lab.palette import COLOURS, MARKERS
 from enterprise_lab.units import DAY, HOUR, format_figure
 
 MAX_PICTURES = 8
-_MAX_COLOURS = 7
 _LOG_FROM_RATIO = 20
 
-# Okabe and Ito, "Color universal design" (2008), less the yellow, too pale on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = {
-    Origin.MEASURED: "o",
-    Origin.ESTIMATED: "D",
-    Origin.RECORDED: "s",
-    Origin.PUBLISHED: "^",
-}
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 11,
@@ -91,7 +83,7 @@ class _Layout:
     @classmethod
     def of(cls, results: Sequence[Result]) -> _Layout:
         names = independent_parameters([r.run for r in results])
-        if len(names) > 1 and len({value(r.run, names[-1]) for r in results}) <= (_MAX_COLOURS):
+        if len(names) > 1 and len({value(r.run, names[-1]) for r in results}) <= len(COLOURS):
             return cls(tuple(names[:-1]), names[-1])
         return cls(tuple(names), None)
 
@@ -171,7 +163,7 @@ def _draw(
     for result in results:
         hue = hues.index(layout.hue(result))
         y = rows.index(layout.row(result)) + (hue - (len(hues) - 1) / 2) * 0.8 / len(hues)
-        colour = _COLOURS[hue % len(_COLOURS)]
+        colour = COLOURS[hue % len(COLOURS)]
         for one in series:
             record = result.figure(one.metric, one.origin)
             if record is None:
@@ -185,7 +177,7 @@ def _draw(
                 )  # fmt: skip
                 values += [record.low / scale, record.high / scale]
             axes.plot(
-                [x], [y], _MARKERS[one.origin], color=colour, markersize=7,
+                [x], [y], MARKERS[one.origin], color=colour, markersize=7,
                 markerfacecolor=colour if one.origin == Origin.MEASURED else "white",
                 markeredgewidth=1.8, zorder=3,
             )  # fmt: skip
@@ -209,12 +201,12 @@ def _legend(
 ) -> None:
     colours = [
         Line2D([], [], color=c, linewidth=5, label=h)
-        for h, c in zip(hues, _COLOURS, strict=False)
+        for h, c in zip(hues, COLOURS, strict=False)
         if layout.colour
     ]
     origins = [
         Line2D(
-            [], [], color="#3e4c59", linestyle="none", marker=_MARKERS[one.origin],
+            [], [], color="#3e4c59", linestyle="none", marker=MARKERS[one.origin],
             markerfacecolor="#3e4c59" if one.origin == Origin.MEASURED else "white",
             markeredgewidth=1.8, label=str(one.origin),
         )

@@ -15,31 +15,29 @@ from matplotlib.ticker import LogLocator
 
 from enterprise_lab import estimate
 from enterprise_lab.catalog import PublishedRun
-from enterprise_lab.costing import Options
+from enterprise_lab.costing import MEMORY_SHARE, Options
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.estimate.flops import Causal
 from enterprise_lab.measure.records import Origin
 from enterprise_lab.measure.timing import Measurement
+from enterprise_lab.palette import COLOURS, MARKERS
 from enterprise_lab.shapes import TransformerShape
 from enterprise_lab.units import GIB, HOUR, format_seconds
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 _PARTS = {
     "embeddings": COLOURS[0],
-    "attention": COLOURS[1],
-    "attention projections": COLOURS[1],
-    "attention scores": COLOURS[5],
+    "attention": COLOURS[4],
+    "attention projections": COLOURS[4],
+    "attention scores": COLOURS[1],
     "mlp": COLOURS[2],
     "norms": COLOURS[6],
     "pooler": COLOURS[3],
-    "head": COLOURS[4],
+    "head": COLOURS[5],
 }
 MARKS: dict[Origin, dict[str, Any]] = {
-    Origin.ESTIMATED: {"marker": "o", "markerfacecolor": "white"},
-    Origin.MEASURED: {"marker": "o"},
-    Origin.RECORDED: {"marker": "s"},
-    Origin.PUBLISHED: {"marker": "D"},
+    origin: {"marker": marker} for origin, marker in MARKERS.items()
 }
+MARKS[Origin.ESTIMATED]["markerfacecolor"] = "white"
 _STYLE: Any = {
     "figure.dpi": 100,
     "font.size": 10,
@@ -86,7 +84,7 @@ def parameter_shares(shapes: Mapping[str, TransformerShape]) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.set(xlabel="parameters (millions)", xlim=(0, left.max() * 1.14))
     figure.legend(loc="outside upper center", ncols=len(terms))
-    return _finish(figure, "exact, from the shapes")
+    return _finish(figure, "estimated: counted exactly from the shapes")
 
 
 def flops_by_length(
@@ -142,13 +140,13 @@ def memory_by_batch(
         bottom += sizes
     for name, memory_bytes in devices.items():
         axes.axhline(memory_bytes / GIB, color="black", linestyle="--", linewidth=1)
-        axes.axhline(0.9 * memory_bytes / GIB, color="black", linestyle=":", linewidth=1)
+        axes.axhline(MEMORY_SHARE * memory_bytes / GIB, color="black", linestyle=":", linewidth=1)
         axes.text(-0.45, memory_bytes / GIB, name, va="bottom", fontsize=9)
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="sequences at once on one device (micro-batch)", ylabel="memory (GiB)")
     figure.legend(loc="outside upper center", ncols=4)
     return _finish(
-        figure, "bars estimated (tensors only); memory published, dotted: nine tenths of it"
+        figure, "bars estimated (tensors only); memory published, dotted: the share planned for"
     )
 
 
@@ -158,7 +156,7 @@ def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
     shown = [run for run in runs if not run.suspect and run.precision in ("fp16", "bf16")]
     groups = sorted({(run.accelerator, run.framework) for run in shown})
     for row, group in enumerate(groups):
-        for length, colour in ((128, COLOURS[0]), (512, COLOURS[5])):
+        for length, colour in ((128, COLOURS[0]), (512, COLOURS[1])):
             shares = [
                 100 * estimate.run_efficiency(run)
                 for run in shown
@@ -168,8 +166,11 @@ def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
                 shares, [row] * len(shares), linestyle="", color=colour, alpha=0.8,
                 **MARKS[Origin.PUBLISHED],
             )  # fmt: skip
-    for length, colour in ((128, COLOURS[0]), (512, COLOURS[5])):
-        axes.plot([], [], "D", color=colour, label=f"{length} tokens a sequence")
+    for length, colour in ((128, COLOURS[0]), (512, COLOURS[1])):
+        axes.plot(
+            [], [], ls="", color=colour, label=f"{length} tokens a sequence",
+            **MARKS[Origin.PUBLISHED],
+        )  # fmt: skip
     axes.set_yticks(range(len(groups)), [f"{chip}, {name}" for chip, name in groups])
     axes.set(xlabel="share of the chip's 16-bit peak (%)", xlim=(0, 60))
     figure.legend(loc="outside upper center", ncols=2)
@@ -239,14 +240,15 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
     figure, axes = _canvas(1.4 + 0.5 * len(rows))
     for row, (guess, clock) in enumerate(rows.values()):
         axes.plot(guess.value, row, color=COLOURS[0], markersize=9, **MARKS[Origin.ESTIMATED])
-        axes.plot([clock.low, clock.high], [row, row], color=COLOURS[5])
-        axes.plot(clock.value, row, color=COLOURS[5], markersize=9, **MARKS[Origin.MEASURED])
+        axes.plot([clock.low, clock.high], [row, row], color=COLOURS[1])
+        axes.plot(clock.value, row, color=COLOURS[1], markersize=9, **MARKS[Origin.MEASURED])
         axes.text(
             max(guess.value, clock.value), row + 0.28,
             f"{clock.value / guess.value:.2f} times the prediction", ha="right", va="center",
         )  # fmt: skip
-    axes.plot([], [], "o", color=COLOURS[0], markerfacecolor="white", label="estimated")
-    axes.plot([], [], "o", color=COLOURS[5], label="measured (median, quartiles)")
+    axes.plot([], [], ls="", color=COLOURS[0], label="estimated", **MARKS[Origin.ESTIMATED])
+    clocked = "measured (median, quartiles)"
+    axes.plot([], [], ls="", color=COLOURS[1], label=clocked, **MARKS[Origin.MEASURED])
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set(xlabel="time", ylim=(len(rows) - 0.4, -0.6))

@@ -143,20 +143,24 @@ class TrainingEstimate:
         chip = self.accelerator
         mark = " (unverified)" if self.peak_is_unverified else ""
         rows: list[tuple[str, ...]] = [
-            ("parameters", f"{self.parameters:,}", "exact"),
+            ("parameters", f"{self.parameters:,}", "estimated, exact count"),
             *(
                 (f"FLOPs a step: {name}", format_si(flops, "FLOP"), "")
                 for name, flops in self.flop_terms.items()
                 if flops
             ),
-            ("FLOPs a step", format_si(self.hardware_flops_per_step, "FLOP"), "exact"),
+            (
+                "FLOPs a step",
+                format_si(self.hardware_flops_per_step, "FLOP"),
+                "estimated, exact count",
+            ),
             *(
                 (f"memory: {name}", str(Estimate(size, "B", "")), "")
                 for name, size in self.memory_terms.items()
             ),
             ("memory a device", str(self.memory_bytes_per_device), "estimated"),
             ("peak", format_si(self.peak_flops, "FLOP/s") + mark, "published"),
-            ("efficiency", str(self.mfu), "published runs"),
+            ("efficiency", str(self.mfu), "published"),
             ("time a step", str(self.step_seconds), "estimated"),
         ]
         if self.tokens is not None:

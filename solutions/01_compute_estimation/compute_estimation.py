@@ -73,7 +73,7 @@ from enterprise_lab.course.what_if import WhatIf
 from enterprise_lab.measure.devices import resident_memory
 from enterprise_lab.measure.matmul import matmul_rate
 from enterprise_lab.measure.timing import Measurement, measure
-from enterprise_lab.units import DAY, HOUR, format_seconds, format_si, format_usd
+from enterprise_lab.units import DAY, GIB, HOUR, format_seconds, format_si, format_usd
 
 started = time.perf_counter()
 preflight = course.preflight("01_compute_estimation", profile)
@@ -369,8 +369,8 @@ assert abs(activation_gib(2, 64, 4, 32, 8) * 2**30 - 1_441_792) < 1e-6
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Think about it.** BERT-large at 512 tokens: how many sequences at once would you dare on a V100
-# with 16 GiB? And on an A100 with 40? Decide, then look.
+# **Think about it.** BERT-large at 512 tokens: how many sequences at once would you dare on the V100
+# of a p3 instance? And on the A100 of a p4d? Decide, then look.
 
 # %%
 picture_shape = catalog.model("bert-large-uncased").shape if shape.kind == "encoder" else shape
@@ -380,8 +380,8 @@ pictures.memory_by_batch(
     sequence_length=512,
     predicted_share=predicted_share,
     devices={
-        "V100 (p3), 16 GiB": catalog.instance("p3.8xlarge").accelerator_memory_bytes,
-        "A100 (p4d), 40 GiB": catalog.instance("p4d.24xlarge").accelerator_memory_bytes,
+        f"{it.accelerator}: {it.accelerator_memory_bytes / GIB:.0f} GiB": it.accelerator_memory_bytes
+        for it in (catalog.instance("p3.8xlarge"), catalog.instance("p4d.24xlarge"))
     },
 )
 
@@ -406,7 +406,7 @@ published = catalog.published_pretraining()
 pictures.efficiencies(published)
 
 # %% [markdown]
-# Every diamond is a speed of BERT-large pre-training with PyTorch or TensorFlow (TF1, TF2) that
+# Every triangle is a speed of BERT-large pre-training with PyTorch or TensorFlow (TF1, TF2) that
 # [NVIDIA has published](https://github.com/NVIDIA/DeepLearningExamples), turned into a share of peak
 # with the FLOPs counted above. Some lie on top of each other, and rows that can't be right are left
 # out. A smaller model, such as BERT-base, has smaller matrices and may do worse.
@@ -566,8 +566,7 @@ assert abs(whole_bill_usd(1, 2, 4, 10, [(3, 10**15)] * 2, 8, 100.0, 0.2, 10.0) -
 # Here is the kit's own estimate for every candidate, all sequences of one length. Each device takes
 # the largest micro-batch that its memory allows, at most its share of the batch. Efficiency comes
 # from published runs on chips of the same generation; where nobody has published any (‡), from other
-# chips. Don't take the middle for the truth: the slow end of p3's range is its own 16 GiB chip, run
-# with smaller micro-batches than here. Memory is that of exercises 3 and 4 and of the output head.
+# chips. Don't take the middle for the truth: the slow end of p3's range is its own 16 GiB chip. Memory is that of exercises 3 and 4 and of the output head.
 
 # %% tags=["nbval-check-output"]
 options = costing.training_options(
@@ -800,7 +799,7 @@ course.say(
 
 # %% [markdown]
 # On a GPU the same thing happens: between products it waits for memory. That is the main reason why
-# all the diamonds above sit far below the peak.
+# all the triangles above sit far below the peak.
 #
 # ## 7 · Compare: what others have published
 #

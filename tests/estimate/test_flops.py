@@ -135,10 +135,10 @@ def test_invariants(shape, length):
     assert forward["attention scores"] == 2 * half["attention scores"]
     assert double["attention scores"] == 4 * forward["attention scores"]
     assert double["mlp"] == 2 * forward["mlp"]
-    lower_bound = 6 * (shape.parameters - shape.vocabulary * shape.hidden) * length
-    assert (
-        sum(training.values()) > 0.98 * lower_bound - 6 * length * 40 * shape.hidden * shape.layers
-    )
+    d, ups = shape.hidden, 2 if shape.gated_mlp else 1
+    weights = shape.layers * (2 * d * (d + shape.kv_hidden) + (ups + 1) * d * shape.ffn)
+    scores = 12 * shape.layers * length**2 * d
+    assert sum(training.values()) == 6 * (weights + d * shape.vocabulary) * length + scores
 
 
 @pytest.mark.parametrize(
