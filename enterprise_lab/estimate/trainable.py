@@ -1,0 +1,42 @@
+"""Which weights training changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from enterprise_lab.errors import InvalidValueError, require_whole
+
+Projection = Literal["query", "key", "value", "output", "mlp"]
+PROJECTIONS: tuple[Projection, ...] = ("query", "key", "value", "output", "mlp")
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """LoRA adapters of a rank beside some projections, whose own weights stay frozen.
+
+    `base_bits` is what a frozen weight is stored in: 16, or 8 or 4 for QLoRA.
+    Source: Hu et al. 2021, section 4; Dettmers et al. 2023, section 3.
+    """
+
+    rank: int = 8
+    targets: tuple[Projection, ...] = ("query", "value")
+    base_bits: int = 16
+
+    def __post_init__(self) -> None:
+        require_whole("rank", self.rank, 1_000_000)
+        unknown = [target for target in self.targets if target not in PROJECTIONS]
+        if unknown or not self.targets:
+            raise InvalidValueError(
+                f"LoRA can't adapt {unknown or 'nothing'}.",
+                f"Name some of {', '.join(PROJECTIONS)}.",
+            )
+        if self.base_bits not in (4, 8, 16, 32):
+            raise InvalidValueError(
+                f"Frozen weights of {self.base_bits} bits are not estimated.",
+                "Use 4, 8, 16 or 32.",
+            )
+
+
+Trainable = Literal["all", "head"] | LowRank
+"""Everything, only what sits on a frozen model's output, or low-rank adapters."""
