@@ -1,0 +1,40 @@
+"""Seconds of collective communication: latency and bandwidth over links and network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from enterprise_lab.estimate.calibration import Coefficients
+from enterprise_lab.estimate.model_dimensions import Figures
+from enterprise_lab.estimate.system import System
+
+
+def ring_rate(
+    devices: Figures, stride: Figures, system: System, fitted: Coefficients, share: Figures
+) -> Figures:
+    """Bytes/s through a ring of devices that lie `stride` places apart.
+
+    Inside a node the link decides. Beyond it, every device of the ring in a node lends its part
+    of the network, up to the link's rate; `share` is what of the network is reached.
+    """
+    together = np.clip(system.node_devices / stride, 1, devices)
+    inside = system.link * fitted.link_share
+    beyond = np.minimum(inside, together * system.network * share)
+    return np.where(devices * stride <= system.node_devices, inside, beyond)
+
+
+def all_gather_seconds(
+    whole_bytes: Figures, devices: Figures, rate: Figures, fitted: Coefficients
+) -> Figures:
+    """Seconds until every device of a ring has all of `whole_bytes`, of which each held a part.
+
+    A reduce-scatter takes the same; an all-reduce is one of each (Thakur et al. 2005).
+    """
+    others = devices - 1
+    return whole_bytes * others / (devices * rate) + others * fitted.hop_seconds
+
+
+def behind(computation: Figures, communication: Figures, fitted: Coefficients) -> Figures:
+    """Seconds of two activities side by side: the longer, and some of what the other hides."""
+    longer = np.maximum(computation, communication)
+    return longer + fitted.overlap_loss * np.minimum(computation, communication)

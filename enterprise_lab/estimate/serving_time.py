@@ -1,0 +1,111 @@
+"""Seconds of serving a Transformer: a pass over a prompt, and one more token of each request."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from enterprise_lab.estimate.calibration import Coefficients
+from enterprise_lab.estimate.collectives import all_gather_seconds, ring_rate
+from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
+from enterprise_lab.estimate.layer_time import NORM_ELEMENTS, layer_seconds
+from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
+from enterprise_lab.estimate.system import System
+
+
+def prefill_seconds(
+    model: ModelDimensions,
+    system: System,
+    fitted: Coefficients,
+    *,
+    batch: Figures,
+    input_length: Figures,
+    tensor: Figures,
+    flash_attention: Figures,
+    predicted: Figures,
+) -> dict[str, Figures]:
+    """Seconds of one forward pass over `batch` inputs, by term; they sum to the pass.
+
+    `predicted` positions of each input go through the output head: none in an encoder, the last
+    in a decoder.
+    """
+    plan = PlanDimensions(tensor=tensor, flash_attention=flash_attention)
+    tokens = batch * input_length
+    layer = layer_seconds(model, tokens, input_length, plan, system, fitted)
+    return {
+        "matrix products": model.layers * layer.matmul_forward,
+        "attention": model.layers * layer.attention_forward,
+        "norms and activations": model.layers * layer.elementwise_forward,
+        "output head": _head_seconds(model, batch * predicted, tensor, system, fitted),
+        "tensor parallel": model.layers * _reductions(model, tokens, tensor, system, fitted),
+        "overhead": model.layers * layer.overhead_forward + fitted.step_overhead_seconds,
+    }
+
+
+def decode_seconds(
+    model: ModelDimensions,
+    system: System,
+    fitted: Coefficients,
+    *,
+    batch: Figures,
+    keys: Figures,
+    tensor: Figures,
+    weight_bytes: Figures,
+    cache_bytes: Figures,
+) -> dict[str, Figures]:
+    """Seconds until each of `batch` requests has its next token, by term.
+
+    `keys` positions of each request lie in its KV cache, `cache_bytes` an element. All weights and
+    caches are read once for every token, which is what a small batch waits for (Pope et al. 2022,
+    section 2).
+    """
+    t = tensor
+    query_key_value = (model.query + 2 * model.kv) / t
+    reached = model.experts * (1 - (1 - model.active_experts / model.experts) ** batch)
+    routed = np.maximum(1, batch * model.active_experts / reached)
+
+    def product(m: Figures, k: Figures, n: Figures) -> Figures:
+        return matmul_seconds(m, k, n, system, fitted, weight_bytes=weight_bytes)
+
+    mlp = product(routed, model.hidden, model.up_projections * model.ffn / t) + product(
+        routed, model.ffn / t, model.hidden
+    )
+    attention_products = product(batch, model.hidden, query_key_value) + product(
+        batch, model.query / t, model.hidden
+    )
+    cached = 2 * np.maximum(model.kv / t, model.head_size) * keys * batch * cache_bytes
+    elements = NORM_ELEMENTS * model.hidden + 2 * model.ffn * model.up_projections / t
+    moved = fitted.elementwise_traffic * batch * elements * system.element_bytes
+    return {
+        "matrix products": model.layers * (attention_products + reached * mlp),
+        "KV cache": model.layers * cached / (system.bandwidth * fitted.cache_share),
+        "norms and activations": model.layers * streaming_seconds(moved, system, fitted),
+        "output head": _head_seconds(model, batch, t, system, fitted),
+        "tensor parallel": model.layers * _reductions(model, batch, t, system, fitted),
+        "overhead": model.layers * fitted.layer_overhead_seconds + fitted.step_overhead_seconds,
+    }
+
+
+def _head_seconds(
+    model: ModelDimensions,
+    positions: Figures,
+    tensor: Figures,
+    system: System,
+    fitted: Coefficients,
+) -> Figures:
+    rows = np.maximum(positions, 1)
+    head = matmul_seconds(rows, model.hidden, model.vocabulary / tensor, system, fitted)
+    return np.where(np.asarray(positions) > 0, head, 0.0)
+
+
+def _reductions(
+    model: ModelDimensions,
+    tokens: Figures,
+    tensor: Figures,
+    system: System,
+    fitted: Coefficients,
+) -> Figures:
+    moved = tokens * model.hidden * system.element_bytes
+    rate = ring_rate(tensor, 1, system, fitted, fitted.network_share)
+    each = 2 * all_gather_seconds(moved, tensor, rate, fitted)
+    return np.where(np.asarray(tensor) > 1, model.blocks * each, 0.0)

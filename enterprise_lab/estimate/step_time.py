@@ -1,0 +1,123 @@
+"""Seconds of one training step of a Transformer, term by term, for one case or many."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from enterprise_lab.estimate.calibration import Coefficients
+from enterprise_lab.estimate.collectives import all_gather_seconds, behind, ring_rate
+from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
+from enterprise_lab.estimate.layer_time import layer_seconds
+from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
+from enterprise_lab.estimate.system import System
+
+OPTIMIZER_BYTES = 30
+"""Moved for each parameter by Adam: gradient, master weight and two moments read, all but the
+gradient written, and the 16-bit weight."""
+ACCUMULATION_BYTES = 8
+"""Moved for each parameter to add a micro-batch's gradient to those before it."""
+LOSS_BYTES = 32
+"""Moved for each logit: written and read in 16 bits, then softmax and its gradient in fp32."""
+GRADIENT_BYTES = 2
+HOST_LINK = 25e9
+"""Bytes/s between a device and its host's memory: PCIe 4.0 x16 less its protocol."""
+
+
+def training_step_seconds(
+    model: ModelDimensions,
+    plan: PlanDimensions,
+    system: System,
+    fitted: Coefficients,
+    *,
+    sequence_length: Figures,
+    global_batch: Figures,
+    predicted_share: Figures,
+) -> dict[str, Figures]:
+    """Seconds of one optimizer step by term; they sum to the step.
+
+    The micro-batches of a data-parallel group pass one after another through the pipeline's
+    slowest stage, the last with the output head; a bubble of (pipeline - 1) / interleave stages
+    comes on top (Narayanan et al. 2021, section 2.2). Fully sharded parameters are gathered
+    forward and backward and their gradients scattered, behind the computation of a layer
+    (Rajbhandari et al. 2020, section 7); other gradients are reduced behind the last backward
+    pass.
+    """
+    t, p, d = plan.tensor, plan.pipeline, plan.data
+    micro_batches = global_batch / (d * plan.micro_batch)
+    tokens = plan.micro_batch * sequence_length / plan.context
+    layer = layer_seconds(model, tokens, sequence_length, plan, system, fitted)
+
+    recomputed = np.where(
+        plan.recompute == 2,
+        layer.forward,
+        np.where(plan.recompute == 1, layer.attention_forward, 0.0),
+    )
+    hidden_bytes = tokens * model.hidden * system.element_bytes
+    tensor_rate = ring_rate(t, 1, system, fitted, fitted.network_share)
+    reduced = model.blocks * 2 * all_gather_seconds(hidden_bytes, t, tensor_rate, fitted)
+    tensor_forward = np.where(t > 1, reduced, 0.0)
+    tensor_backward = tensor_forward * np.where(plan.recompute == 2, 2, 1)
+
+    key_value_bytes = 2 * model.kv / t * tokens * system.element_bytes * (plan.context - 1)
+    context_rate = ring_rate(plan.context, t, system, fitted, fitted.network_share)
+    context_forward = key_value_bytes / context_rate
+
+    sharded = plan.zero == 3
+    layer_bytes = model.layer_parameters / t * GRADIENT_BYTES
+    gather_rate = ring_rate(d, t * plan.context, system, fitted, fitted.gather_share)
+    gather = np.where(sharded, all_gather_seconds(layer_bytes, d, gather_rate, fitted), 0.0)
+    fetch = np.where(plan.offload == 2, layer_bytes / d / HOST_LINK, 0.0)
+
+    forward_work = layer.forward + tensor_forward + context_forward
+    backward_work = layer.backward + recomputed + tensor_backward + 2 * context_forward
+    forward = behind(forward_work, gather + fetch, fitted)
+    backward = behind(backward_work, 2 * gather + fetch, fitted)
+    exposed_gather = forward + backward - forward_work - backward_work
+
+    stage_layers = model.layers / p
+    stage_parameters = model.parameters / (t * p)
+    predicted = np.maximum(tokens * predicted_share, 1e-9)
+    head = 3 * matmul_seconds(predicted, model.hidden, model.vocabulary / t, system, fitted)
+    head = head + streaming_seconds(
+        predicted * model.vocabulary / t * LOSS_BYTES, system, fitted
+    )
+    head = np.where(predicted_share > 0, head, 0.0)
+    accumulated = np.where(
+        micro_batches > 1,
+        stage_parameters * ACCUMULATION_BYTES / np.where(sharded, d, 1),
+        0.0,
+    )
+    hand_over = np.where(p > 1, 2 * plan.interleave * hidden_bytes / t, 0.0) / (
+        system.network * fitted.network_share
+    )
+    bubble = (p - 1) / plan.interleave * stage_layers * (forward + backward)
+
+    data_rate = ring_rate(d, t * plan.context, system, fitted, fitted.network_share)
+    gradients = 2 * all_gather_seconds(
+        stage_parameters * GRADIENT_BYTES, d, data_rate, fitted
+    )
+    gradients = np.where(sharded | (d == 1), 0.0, gradients)
+    hiding = stage_layers * backward
+    exposed_reduction = behind(hiding, gradients, fitted) - hiding
+    owned = stage_parameters / np.where(plan.zero > 0, d, 1)
+    optimizer = streaming_seconds(owned * OPTIMIZER_BYTES, system, fitted)
+    offloaded = np.where(plan.offload > 0, owned * 2 * GRADIENT_BYTES / HOST_LINK, 0.0)
+
+    passes = micro_batches * stage_layers
+    return {
+        "matrix products": passes * 3 * layer.matmul_forward,
+        "attention": passes * (layer.attention_forward + layer.attention_backward),
+        "norms and activations": passes * 3 * layer.elementwise_forward,
+        "recomputation": passes * recomputed,
+        "output head": micro_batches * head,
+        "tensor parallel": passes * (tensor_forward + tensor_backward),
+        "context parallel": passes * 3 * context_forward,
+        "pipeline bubble": bubble,
+        "pipeline transfers": micro_batches * hand_over,
+        "sharded parameters": passes * exposed_gather,
+        "gradient reduction": exposed_reduction,
+        "gradient accumulation": micro_batches * streaming_seconds(accumulated, system, fitted),
+        "optimizer": optimizer + offloaded,
+        "overhead": passes * 3 * layer.overhead_forward + fitted.step_overhead_seconds,
+    }

@@ -1,0 +1,72 @@
+"""What devices can do at one precision, and how they are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from enterprise_lab.catalog import Accelerator
+from enterprise_lab.catalog.nodes import Node, node_of
+from enterprise_lab.estimate.model_dimensions import Figures
+
+ELEMENT_BYTES = {"fp32": 4.0, "tf32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 2.0, "int8": 2.0}
+"""Bytes of an activation; what is computed in 8 bits is kept in 16 between the products."""
+MEASURED_SHARE = 0.87
+"""Best measured matrix rate over peak where nobody measured the chip: what an A100 reaches."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Rates in FLOP/s and bytes/s of one device; each field a number, or one for each case."""
+
+    peak_flops: Figures
+    matmul_flops: Figures
+    """Best rate of a large matrix product: the datasheet's peak less what nobody ever reached."""
+    attention_flops: Figures
+    """The same for attention, which runs in 16 bits where the weights have fewer."""
+    bandwidth: Figures
+    element_bytes: Figures
+    node_devices: Figures
+    link: Figures
+    """One way, between a device and the others of its node."""
+    network: Figures
+    """One way, each device's part of what leaves its node."""
+
+    @classmethod
+    def of(cls, chip: Accelerator, precision: str, node: Node | None = None) -> System:
+        """Return one device's figures; LabError for a precision the chip lacks.
+
+        The node is the maker's usual one for the chip unless another is given.
+        """
+        joined = node or node_of(chip)
+        wide = precision
+        if precision in ("fp8", "int8"):
+            wide = "bf16" if "bf16" in chip.peak_tflops else "fp16"
+        link = chip.link_bytes_per_second or joined.network_bytes_per_second
+        return cls(
+            peak_flops=chip.peak_flops(precision),
+            matmul_flops=_reachable(chip, precision),
+            attention_flops=_reachable(chip, wide),
+            bandwidth=chip.memory_bandwidth_bytes_per_second,
+            element_bytes=ELEMENT_BYTES[precision],
+            node_devices=float(joined.devices),
+            link=link,
+            network=joined.network_bytes_per_second,
+        )
+
+    @classmethod
+    def stack(cls, systems: Sequence[System]) -> System:
+        """Return many systems' figures as arrays of their length."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.array([getattr(one, name) for one in systems]) for name in names})
+
+
+def _reachable(chip: Accelerator, precision: str) -> float:
+    peak = chip.peak_flops(precision)
+    if precision == "fp32":
+        return peak
+    if chip.measured_matmul_tflops and chip.bf16_tflops:
+        return peak * chip.measured_matmul_tflops / chip.bf16_tflops
+    return peak * MEASURED_SHARE
