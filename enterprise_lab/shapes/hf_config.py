@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from enterprise_lab.errors import InvalidValueError, LabError, UnknownNameError, require_whole
 from enterprise_lab.shapes.transformer import TransformerShape
@@ -188,7 +188,7 @@ def _phi(config: _Config) -> TransformerShape:
 
 def _llama(config: _Config) -> TransformerShape:
     heads = config.size("num_attention_heads")
-    attention_bias = "all" if config.flag("attention_bias", False) else "none"
+    biases: Literal["none", "all"] = "all" if config.flag("attention_bias", False) else "none"
     experts = config.model_type == "mixtral"
     return TransformerShape(
         "decoder",
@@ -203,7 +203,7 @@ def _llama(config: _Config) -> TransformerShape:
         bias=config.flag("mlp_bias", False),
         norm="rmsnorm",
         head_dim=config.size("head_dim", default=0),
-        attention_bias="qkv" if config.model_type == "qwen2" else attention_bias,
+        attention_bias="qkv" if config.model_type == "qwen2" else biases,
         experts=config.size("num_local_experts") if experts else 0,
         experts_per_token=config.size("num_experts_per_tok") if experts else 0,
     )
