@@ -26,23 +26,39 @@ from enterprise_lab.catalog.published import (
     published_pretraining,
 )
 from enterprise_lab.catalog.rows import CatalogError, Listing, Row
+from enterprise_lab.catalog.speeds import (
+    InferenceSpeed,
+    MemoryFigure,
+    TrainingRun,
+    TrainingSpeed,
+    inference_speeds,
+    memory_figures,
+    training_runs,
+    training_speeds,
+)
 
 __all__ = [
     "Accelerator",
     "CatalogError",
+    "InferenceSpeed",
     "Instance",
     "Listing",
+    "MemoryFigure",
     "Model",
     "Price",
     "PublishedRun",
     "Retired",
     "Row",
     "Statement",
+    "TrainingRun",
+    "TrainingSpeed",
     "accelerator",
     "accelerators",
     "entry",
+    "inference_speeds",
     "instance",
     "instances",
+    "memory_figures",
     "model",
     "models",
     "pretraining_statements",
@@ -50,6 +66,8 @@ __all__ = [
     "prices",
     "published_pretraining",
     "retired",
+    "training_runs",
+    "training_speeds",
 ]
 
 
