@@ -1,15 +1,30 @@
-"""Floating-point operations of a Transformer. One multiply-add is two FLOPs."""
+"""Floating-point operations of a forward pass and of a training step, by part of the model."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from enterprise_lab.errors import InvalidValueError, require_positive, require_whole
-from enterprise_lab.shapes import TransformerShape
+from enterprise_lab.estimate.products import (
+    Count,
+    Span,
+    Terms,
+    convolution_counts,
+    ends,
+    stack,
+    total,
+)
+from enterprise_lab.estimate.trainable import LowRank, Trainable
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
 
 Causal = Literal["full", "half"]
 Recompute = Literal["none", "selective", "full"]
 LONGEST_SEQUENCE = 100_000_000
+IMAGE_SIZE = 224
+"""Pixels along the side of an image where nothing else is said, as in ImageNet's benchmarks."""
+_TRANSFORMER = ("attention projections", "attention scores", "mlp", "pooler", "head")
+_CONVOLUTIONAL = ("convolutions", "fully connected")
+_IN_LAYERS = ("attention projections", "attention scores", "mlp", "adapters")
 
 
 def rule_of_thumb_flops(parameters: float, tokens: float) -> float:
@@ -23,31 +38,123 @@ def rule_of_thumb_flops(parameters: float, tokens: float) -> float:
 
 
 def forward_flops(
-    shape: TransformerShape,
+    shape: Shape,
     *,
-    sequence_length: int,
+    sequence_length: int = 0,
+    target_length: int | None = None,
+    image_size: int = IMAGE_SIZE,
     causal: Causal = "full",
     predicted_share: float = 1.0,
-) -> dict[str, int]:
-    """FLOPs of one forward pass over one sequence, by part of the model.
+) -> Terms:
+    """FLOPs of one forward pass over one sequence, or one image, by part of the model.
 
     Counts matrix products, as PyTorch's FLOP counter does; look-ups, norms, softmax and
     activation functions are left out (well under 1 % for models of useful width).
-    `causal="half"` counts only the scores a causal mask keeps. `predicted_share` is the share of
-    positions for which the output head runs: 1 in most code, about 0.15 in BERT recipes that
-    gather the masked positions first. An encoder's head is its masked-language-model head (a
-    square transform, then the vocabulary), a decoder's is the vocabulary product.
+    `target_length` is that of an encoder-decoder's decoder, `sequence_length` where not given.
+    A token passes `experts_per_token` experts and their router. `causal="half"` counts only the
+    scores a causal mask keeps. `predicted_share` is the share of positions for which the output
+    head runs: 1 in most code, about 0.15 in BERT recipes that gather the masked positions first,
+    0 where there is no such head. An encoder's head is its masked-language-model head (a square
+    transform, then the vocabulary), a decoder's is the vocabulary product.
+    A convolutional network has no sequence (`sequence_length=0`) but an `image_size` in pixels.
     Source: Narayanan et al. 2021, appendix; Kaplan et al. 2020, table 1.
 
-    Raises InvalidValueError for a sequence longer than the model's positions.
+    Raises InvalidValueError for a sequence longer than the model's positions, an image too small,
+    and arguments that the kind of model has no use for.
     """
-    require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
-    require_positive(predicted_share=predicted_share)
-    if predicted_share > 1:
+    counts = _counts(
+        shape, sequence_length, target_length, image_size, causal, predicted_share, "all"
+    )
+    return total((count.forward for count in counts), first=_terms(shape))
+
+
+def training_flops(
+    shape: Shape,
+    *,
+    sequence_length: int = 0,
+    target_length: int | None = None,
+    image_size: int = IMAGE_SIZE,
+    causal: Causal = "full",
+    predicted_share: float = 1.0,
+    recompute: Recompute = "none",
+    trainable: Trainable = "all",
+) -> Terms:
+    """FLOPs of one training step over one sequence, by part: forward, backward, recomputed.
+
+    Backward costs twice forward: one product for the gradient of the input, one for that of the
+    weights. Frozen weights have none, but the gradients of activations still pass through them,
+    down to the first weight that is trained; adapters' own products are the term "adapters".
+    `recompute` adds the forward work done a second time: the attention scores ("selective") or
+    every layer ("full"). Without the term "recomputation" this is the model's FLOPs, with it the
+    hardware's. Other arguments as in `forward_flops`.
+    Source: Korthikanti et al. 2022, section 5 and appendix A; Hu et al. 2021, section 4.2.
+    """
+    require_trainable(trainable)
+    counts = _counts(
+        shape, sequence_length, target_length, image_size, causal, predicted_share, trainable
+    )
+    passes = [terms for count in counts for terms in (count.forward, count.backward)]
+    forward = total(count.forward for count in counts)
+    again = {
+        "none": (),
+        "selective": ("attention scores",),
+        "full": (*_IN_LAYERS, "convolutions"),
+    }
+    if recompute not in again:
         raise InvalidValueError(
-            f"predicted_share must be at most 1, not {predicted_share}.",
-            "Give the share of positions that the output head predicts.",
+            f"recompute must be none, selective or full, not {recompute!r}.",
+            "Give one of the three.",
         )
+    repeated = again[recompute] if trainable != "head" else ()
+    return total(passes, first=_terms(shape)) | {
+        "recomputation": sum(forward.get(term, 0) for term in repeated)
+    }
+
+
+def layer_flops(
+    shape: Shape,
+    *,
+    sequence_length: int = 0,
+    target_length: int | None = None,
+    image_size: int = IMAGE_SIZE,
+    causal: Causal = "full",
+    training: bool = False,
+    trainable: Trainable = "all",
+) -> list[Terms]:
+    """FLOPs of each layer by term, for one sequence or image: forward, or forward and backward.
+
+    An encoder-decoder's encoder layers come first. A convolutional network's layers are its
+    convolutions and fully connected layers. What is outside the layers (pooler, head) is left
+    out. Arguments as in `training_flops`.
+    """
+    require_trainable(trainable)
+    counts = _counts(shape, sequence_length, target_length, image_size, causal, 1.0, trainable)
+    layers = counts if isinstance(shape, ConvolutionalShape) else counts[:-1]
+    return [total([one.forward, one.backward] if training else [one.forward]) for one in layers]
+
+
+def require_trainable(trainable: object) -> None:
+    """Raise InvalidValueError for what doesn't say which weights training changes."""
+    if trainable not in ("all", "head") and not isinstance(trainable, LowRank):
+        raise InvalidValueError(
+            f"trainable must be 'all', 'head' or a LowRank, not {trainable!r}.",
+            "Give one of them, such as LowRank(rank=8).",
+        )
+
+
+def require_length(shape: TransformerShape, name: str, length: object) -> None:
+    """Raise InvalidValueError for a length that can't be or that the model has no positions for."""
+    require_whole(name, length, LONGEST_SEQUENCE)
+    if isinstance(length, int) and 0 < shape.max_positions < length:
+        raise InvalidValueError(
+            f"A sequence of {length:,} tokens is longer than the model's"
+            f" {shape.max_positions:,} positions.",
+            f"Use a {name} of at most {shape.max_positions:,}.",
+        )
+
+
+def require_causal(shape: TransformerShape, causal: object) -> None:
+    """Raise InvalidValueError for a way of counting scores that is none, or not of this kind."""
     if causal not in ("full", "half"):
         raise InvalidValueError(
             f"causal must be 'full' or 'half', not {causal!r}.",
@@ -58,52 +165,91 @@ def forward_flops(
             "An encoder's attention has no causal mask, so half of it can't be left out.",
             "Use causal='full' for encoders.",
         )
-    if 0 < shape.max_positions < sequence_length:
-        raise InvalidValueError(
-            f"A sequence of {sequence_length:,} tokens is longer than the model's"
-            f" {shape.max_positions:,} positions.",
-            f"Use a sequence_length of at most {shape.max_positions:,}.",
-        )
-    s, d = sequence_length, shape.hidden
-    scores = 4 * s * s * d if causal == "full" else 2 * s * s * d
-    head = 2 * d * shape.vocabulary + (2 * d * d if shape.kind == "encoder" else 0)
-    return {
-        "attention projections": shape.layers * 4 * s * d * (d + shape.kv_hidden),
-        "attention scores": shape.layers * scores,
-        "mlp": shape.layers * 2 * s * (3 if shape.gated_mlp else 2) * d * shape.ffn,
-        "pooler": 2 * d * d if shape.pooler else 0,
-        "head": round(head * s * predicted_share),
-    }
 
 
-def training_flops(
-    shape: TransformerShape,
-    *,
+def _terms(shape: Shape) -> tuple[str, ...]:
+    return _CONVOLUTIONAL if isinstance(shape, ConvolutionalShape) else _TRANSFORMER
+
+
+def _counts(
+    shape: Shape,
     sequence_length: int,
-    causal: Causal = "full",
-    predicted_share: float = 1.0,
-    recompute: Recompute = "none",
-) -> dict[str, int]:
-    """FLOPs of one training step over one sequence, by part: forward, backward, recomputed.
-
-    Backward costs twice forward: one product for the gradient of the input, one for that of the
-    weights. `recompute` adds the forward work done a second time: the attention scores
-    ("selective") or every layer ("full"). Without the term "recomputation" this is the model's
-    FLOPs, with it the hardware's. Source: Korthikanti et al. 2022, section 5 and appendix A.
-    """
-    forward = forward_flops(
-        shape,
-        sequence_length=sequence_length,
-        causal=causal,
-        predicted_share=predicted_share,
-    )
-    layers = forward["attention projections"] + forward["attention scores"] + forward["mlp"]
-    recomputed = {"none": 0, "selective": forward["attention scores"], "full": layers}
-    if recompute not in recomputed:
+    target_length: int | None,
+    image_size: int,
+    causal: Causal,
+    predicted_share: float,
+    trainable: Trainable,
+) -> list[Count]:
+    """Count every layer, then, of a Transformer, what is outside of them."""
+    if isinstance(shape, ConvolutionalShape):
+        _require_no_sequence(shape, sequence_length, target_length, causal, predicted_share)
+        return convolution_counts(shape, image_size, trainable)
+    if not isinstance(shape, TransformerShape):
         raise InvalidValueError(
-            f"recompute must be none, selective or full, not {recompute!r}.",
-            "Give one of the three.",
+            f"{shape!r} is no shape.",
+            "Give one, such as catalog.model('bert-base-uncased').shape.",
         )
-    return {name: 3 * flops for name, flops in forward.items()} | {
-        "recomputation": recomputed[recompute]
+    target = _require_lengths(shape, sequence_length, target_length, causal)
+    if predicted_share != 0:
+        require_positive(predicted_share=predicted_share)
+    if predicted_share > 1:
+        raise InvalidValueError(
+            f"predicted_share must be at most 1, not {predicted_share}.",
+            "Give the share of positions that the output head predicts.",
+        )
+    half = causal == "half"
+    own = Span.of(sequence_length, half and shape.kind == "decoder")
+    layers, asked = stack(shape, trainable, shape.layers, own)
+    if shape.decoder_layers:
+        cross = Span(target, sequence_length, sequence_length)
+        decoder, asked = stack(
+            shape, trainable, shape.decoder_layers, Span.of(target, half), cross, asked
+        )
+        layers += decoder
+    outside = ends(
+        shape,
+        trainable,
+        embedded=sequence_length,
+        pooled=1,
+        predicted=target * predicted_share,
+        asked=asked,
+    )
+    return [*layers, outside]
+
+
+def _require_lengths(
+    shape: TransformerShape, sequence_length: int, target_length: int | None, causal: Causal
+) -> int:
+    """Return the length of what is predicted, once all lengths can be."""
+    require_length(shape, "sequence_length", sequence_length)
+    require_causal(shape, causal)
+    if target_length is None:
+        return sequence_length
+    if not shape.decoder_layers:
+        raise InvalidValueError(
+            f"target_length is of encoder-decoders, and this is of kind {shape.kind!r}.",
+            "Leave it out.",
+        )
+    require_length(shape, "target_length", target_length)
+    return target_length
+
+
+def _require_no_sequence(
+    shape: ConvolutionalShape,
+    sequence_length: int,
+    target_length: int | None,
+    causal: Causal,
+    predicted_share: float,
+) -> None:
+    given = {
+        "sequence_length": sequence_length != 0,
+        "target_length": target_length is not None,
+        "causal": causal != "full",
+        "predicted_share": predicted_share != 1,
     }
+    if any(given.values()):
+        named = " and ".join(name for name, is_given in given.items() if is_given)
+        raise InvalidValueError(
+            f"{shape.name} is a convolutional network, which has no use for {named}.",
+            "Leave it out, and give the image_size in pixels.",
+        )

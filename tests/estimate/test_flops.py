@@ -149,7 +149,7 @@ def test_invariants(shape, length):
         {"sequence_length": 10**12},
         {"sequence_length": 12.5},
         {"sequence_length": 513},
-        {"sequence_length": 128, "predicted_share": 0},
+        {"sequence_length": 128, "predicted_share": -0.1},
         {"sequence_length": 128, "predicted_share": 1.5},
         {"sequence_length": 128, "causal": "half"},
         {"sequence_length": 128, "causal": "some"},
