@@ -27,7 +27,8 @@ class Accelerator(Row):
 
     Peaks are in 10^12 operations a second without sparsity, fp16 and bf16 with fp32
     accumulation. `link_bytes_per_second` is one way, all links of the chip together.
-    `measured_matmul_tflops` is the best public bf16 matrix multiplication.
+    `measured_matmul_tflops` is the best public bf16 matrix multiplication. A processor, as
+    opposed to an accelerator beside one, has peaks that were measured.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Accelerator(Row):
     )
     power_watts: PositiveFloat | None = None
     measured_matmul_tflops: PositiveFloat | None = None
+    is_processor: bool = False
 
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("Accelerator", "name"),

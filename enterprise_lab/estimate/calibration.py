@@ -9,8 +9,10 @@ from functools import cache
 
 import numpy as np
 
+from enterprise_lab.catalog import Accelerator
 from enterprise_lab.catalog.rows import DATA
 from enterprise_lab.estimate.model_dimensions import Figures
+from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
 
 STACKS = ("LLM training", "encoder training", "CNN training", "encoder inference",
           "CNN inference", "generation", "CPU")  # fmt: skip
@@ -40,6 +42,8 @@ class Coefficients:
     """Memory traffic of unfused attention scores over that of a fused softmax and dropout."""
     cache_share: Figures
     """Rate of reading the KV cache over the datasheet's bandwidth."""
+    vector_share: Figures
+    """Rate of attention of single queries over the fp32 rate outside the matrix units."""
     link_share: Figures
     """Rate of a collective inside a node over the link's."""
     network_share: Figures
@@ -58,7 +62,7 @@ class Coefficients:
     """What a step takes beside its layers: the optimizer's launches, the input, the loop."""
 
 
-SHARED = ("half_size", "memory_share", "flash_share", "score_traffic", "cache_share", "link_share",
+SHARED = ("half_size", "memory_share", "flash_share", "score_traffic", "cache_share", "vector_share", "link_share",
           "network_share", "gather_share", "overlap_loss", "hop_seconds")  # fmt: skip
 BY_STACK = ("elementwise_traffic", "layer_overhead_seconds", "step_overhead_seconds")
 
@@ -91,6 +95,32 @@ class Calibration:
         each = [self.coefficients(one, at) for one, at in zip(stack, precision, strict=True)]
         names = Coefficients.__dataclass_fields__
         return Coefficients(**{name: np.array([getattr(c, name) for c in each]) for name in names})
+
+
+def training_stack(
+    shape: TransformerShape | ConvolutionalShape, flash_attention: bool, chip: Accelerator
+) -> str:
+    """Return the software that a training step is assumed to run on.
+
+    Encoders without fused attention were measured in the frameworks of their time, everything
+    else of Transformers in today's; processors have their own.
+    """
+    if chip.is_processor:
+        return "CPU"
+    if isinstance(shape, ConvolutionalShape):
+        return "CNN training"
+    if shape.kind == "encoder" and not flash_attention:
+        return "encoder training"
+    return "LLM training"
+
+
+def serving_stack(shape: TransformerShape | ConvolutionalShape, chip: Accelerator) -> str:
+    """Return the software that a forward pass or generation is assumed to run on."""
+    if chip.is_processor:
+        return "CPU"
+    if isinstance(shape, ConvolutionalShape):
+        return "CNN inference"
+    return "encoder inference" if shape.kind == "encoder" else "generation"
 
 
 @cache

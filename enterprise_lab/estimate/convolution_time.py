@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from enterprise_lab.estimate.calibration import Coefficients
 from enterprise_lab.estimate.collectives import all_gather_seconds, behind, ring_rate
@@ -15,55 +20,123 @@ from enterprise_lab.shapes import ConvolutionalShape
 PASSES_FORWARD = {"norm": 3.0, "activation": 2.0, "add": 3.0, "pool": 1.25}
 """Times an operation's output is read or written forward: a norm reads its input twice."""
 PASSES_BACKWARD = {"norm": 5.0, "activation": 3.0, "add": 2.0, "pool": 2.25}
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImageDimensions:
+    """What the time of an image depends on, for one network and image size or for many.
+
+    Products of all networks lie one after another; `network` says whose each is. What isn't a
+    product has one figure a network.
+    """
+
+    network: npt.NDArray[np.int64]
+    positions: Floats
+    """Rows of the product that im2col makes of a convolution, an image."""
+    depth: Floats
+    channels: Floats
+    inputs: Floats
+    """Elements read, each once, an image."""
+    streamed_forward: Floats
+    """Elements that norms, activations, additions and pooling move, an image."""
+    streamed_backward: Floats
+    operations: Floats
+    parameters: Floats
+
+    @classmethod
+    def of(cls, shape: ConvolutionalShape, image_size: int) -> ImageDimensions:
+        """Return one network's."""
+        operations = shape.operations(image_size)
+        products = [op for op in operations if op.kind in ("conv", "linear")]
+        out, weights, inputs, flops = (
+            np.array([getattr(op, name) for op in products], dtype=float)
+            for name in ("output_elements", "weight_elements", "input_elements", "flops")
+        )
+        depth = flops / (2 * out)
+
+        def streamed(passes: dict[str, float]) -> Floats:
+            moved = (op.output_elements * passes.get(op.kind, 0.0) for op in operations)
+            return np.array([sum(moved)])
+
+        return cls(
+            network=np.zeros(len(products), dtype=np.int64),
+            positions=out * depth / weights,
+            depth=depth,
+            channels=weights / depth,
+            inputs=inputs,
+            streamed_forward=streamed(PASSES_FORWARD),
+            streamed_backward=streamed(PASSES_BACKWARD),
+            operations=np.array([float(len(operations))]),
+            parameters=np.array([float(shape.parameters)]),
+        )
+
+    @classmethod
+    def stack(cls, each: Sequence[ImageDimensions]) -> ImageDimensions:
+        """Return many networks', in their order."""
+        joined = {
+            field.name: np.concatenate([getattr(one, field.name) for one in each])
+            for field in fields(cls)
+        }
+        products = [len(one.network) for one in each]
+        return cls(**{**joined, "network": np.repeat(np.arange(len(each)), products)})
 
 
 def image_seconds(
-    shape: ConvolutionalShape,
+    images: ImageDimensions,
     system: System,
     fitted: Coefficients,
     *,
-    image_size: int,
-    batch: int,
-    data: int = 1,
+    batch: Figures,
+    passes: Figures = 1,
+    data: Figures = 1,
     training: bool,
 ) -> dict[str, Figures]:
-    """Seconds of one forward pass, or of one training step, over `batch` images on a device.
+    """Seconds of a forward pass, or of a training step, over `batch` images on a device.
 
-    A convolution is the matrix product that im2col makes of it (Chellapilla et al. 2006); the
-    other operations stream their tensors. Launching the operations goes on beside them, so a
-    small batch waits for the launches. `data` devices then reduce their gradients behind the
-    backward pass.
+    A convolution is the matrix product that im2col makes of it (Chellapilla et al. 2006), without
+    ever writing its matrix; the other operations stream their tensors. Launching the operations
+    goes on beside them, so a small batch waits for the launches. A step does `passes` such
+    batches; then `data` devices reduce their gradients behind the last backward pass. Arrays have
+    one figure a network.
     """
-    operations = shape.operations(image_size)
-    products = [op for op in operations if op.kind in ("conv", "linear")]
-    out = np.array([op.output_elements for op in products], dtype=float)
-    weights = np.array([op.weight_elements for op in products], dtype=float)
-    depth = np.array([op.flops for op in products], dtype=float) / (2 * out)
-    channels = weights / depth
-    each = matmul_seconds(batch * out / channels, depth, channels, system, fitted)
-    matmul = float(np.sum(each)) * (3 if training else 1)
-
-    passes = sum(
-        op.output_elements * (PASSES_FORWARD[op.kind] + training * PASSES_BACKWARD[op.kind])
-        for op in operations
-        if op.kind in PASSES_FORWARD
+    each = np.zeros(len(images.parameters)) + batch
+    thrice = 3 if training else 1
+    at = images.network
+    product_seconds = matmul_seconds(
+        each[at] * images.positions,
+        images.depth,
+        images.channels,
+        _taken(system, at),
+        _taken(fitted, at),
+        input_elements=each[at] * images.inputs,
     )
-    moved = fitted.elementwise_traffic * batch * passes * system.element_bytes
+    matmul = thrice * np.bincount(at, product_seconds, minlength=len(each))
+    elements = images.streamed_forward + training * images.streamed_backward
+    moved = fitted.elementwise_traffic * each * elements * system.element_bytes
     streamed = streaming_seconds(moved, system, fitted)
-    launches = len(operations) * fitted.layer_overhead_seconds * (3 if training else 1)
-    waiting = np.maximum(0.0, launches - matmul - streamed)
+    launches = images.operations * fitted.layer_overhead_seconds * thrice
     terms = {
-        "convolutions": matmul,
-        "norms and activations": streamed,
-        "launches": waiting,
-        "overhead": fitted.step_overhead_seconds,
+        "convolutions": passes * matmul,
+        "norms and activations": passes * streamed,
+        "launches": passes * np.maximum(0.0, launches - matmul - streamed),
+        "overhead": fitted.step_overhead_seconds + np.zeros_like(each),
     }
     if not training:
         return terms
     rate = ring_rate(data, 1, system, fitted, fitted.network_share)
-    reduced = 2 * all_gather_seconds(shape.parameters * GRADIENT_BYTES, data, rate, fitted)
+    reduced = 2 * all_gather_seconds(images.parameters * GRADIENT_BYTES, data, rate, fitted)
     hiding = 2 / 3 * (matmul + streamed)
+    exposed = behind(hiding, np.where(np.asarray(data) > 1, reduced, 0.0), fitted) - hiding
     return terms | {
-        "gradient reduction": behind(hiding, reduced, fitted) - hiding if data > 1 else 0.0,
-        "optimizer": streaming_seconds(shape.parameters * OPTIMIZER_BYTES, system, fitted),
+        "gradient reduction": exposed,
+        "optimizer": streaming_seconds(images.parameters * OPTIMIZER_BYTES, system, fitted),
     }
+
+
+def _taken(figures: Any, at: npt.NDArray[np.int64]) -> Any:
+    """Return a record of figures with one for each index, where it has more than one."""
+    arrays = {
+        name: value[at] for name, value in vars(figures).items() if np.ndim(value) and len(value)
+    }
+    return replace(figures, **arrays)

@@ -43,6 +43,7 @@ PRIORS: Mapping[str, Prior] = {
     "flash_share": Prior(0.45, 1.5),
     "score_traffic": Prior(1.0, 1.3),
     "cache_share": Prior(0.75, 1.15),
+    "vector_share": Prior(0.3, 3),
     "link_share": Prior(0.75, 1.15),
     "network_share": Prior(0.75, 1.3),
     "gather_share": Prior(0.4, 3),
@@ -61,12 +62,13 @@ wide where nothing is known. They decide what no row speaks of."""
 
 def fit(
     observations: Sequence[Observations],
-    usable: Sequence[npt.NDArray[np.bool_]] | None = None,
+    usable: Sequence[npt.NDArray[np.bool_] | None] | None = None,
+    start: Calibration | None = None,
 ) -> Calibration:
     """Fit every figure to the usable rows of the observations, by least squares with priors.
 
     Errors are logarithms of predicted over observed seconds, weighed less and less beyond
-    `OUTLIER`. With no row at all the priors come back.
+    `OUTLIER`. With no row at all the priors come back. A `start` near the answer saves time.
     """
     names = list(PRIORS)
     middle = np.log([PRIORS[name].value for name in names])
@@ -84,5 +86,6 @@ def fit(
 
     from scipy.optimize import least_squares
 
-    found = least_squares(residuals, middle, x_scale=spread)
+    first = np.log([start.figures[name] for name in names]) if start else middle
+    found = least_squares(residuals, first, x_scale=spread, ftol=1e-6)
     return Calibration(dict(zip(names, np.exp(found.x).tolist(), strict=True)))

@@ -17,18 +17,20 @@ def matmul_seconds(
     fitted: Coefficients,
     *,
     weight_bytes: Figures | None = None,
+    input_elements: Figures | None = None,
 ) -> Figures:
     """Seconds to multiply an m x k matrix of activations by k x n weights.
 
     The slower of arithmetic and memory traffic (Williams et al. 2009). The arithmetic rate falls
     with every small size, as tiles, waves and pipelines of the chip fill less well:
-    rate / (1 + half_size (1/m + 1/k + 1/n)).
+    rate / (1 + half_size (1/m + 1/k + 1/n)). A convolution reads `input_elements`, fewer than m k.
     """
     rate = system.matmul_flops * fitted.matmul_share
     small = 1 + fitted.half_size * (1 / m + 1 / k + 1 / n)
     element = system.element_bytes
     weights = element if weight_bytes is None else weight_bytes
-    traffic = element * m * (k + n) + weights * (k * n)
+    inputs = m * k if input_elements is None else input_elements
+    traffic = element * (inputs + m * n) + weights * (k * n)
     return np.maximum(
         2 * m * k * n * small / rate, traffic / (system.bandwidth * fitted.memory_share)
     )

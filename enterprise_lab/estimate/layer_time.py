@@ -46,11 +46,15 @@ class LayerSeconds:
             + self.overhead_forward
         )
 
-    @property
-    def backward(self) -> Figures:
-        """Seconds of the backward pass: twice the forward's but for attention."""
-        twice = self.matmul_forward + self.elementwise_forward + self.overhead_forward
-        return 2 * twice + self.attention_backward
+    def backward(self, weight_gradients: Figures = 1.0) -> Figures:
+        """Seconds of the backward pass: twice the forward's but for attention.
+
+        `weight_gradients` is the share of weights that training changes; the gradients of
+        activations pass through the others all the same.
+        """
+        twice = self.elementwise_forward + self.overhead_forward
+        products = (1 + weight_gradients) * self.matmul_forward
+        return products + 2 * twice + self.attention_backward
 
 
 def layer_seconds(

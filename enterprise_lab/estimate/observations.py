@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from enterprise_lab import catalog
-from enterprise_lab.catalog import InferenceSpeed, TrainingSpeed
+from enterprise_lab.catalog import Accelerator, InferenceSpeed, TrainingSpeed
 from enterprise_lab.estimate.calibration import Calibration
-from enterprise_lab.estimate.convolution_time import image_seconds
+from enterprise_lab.estimate.cases import serving_case, training_case
+from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.intervals import Case
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
-from enterprise_lab.estimate.plan import RECOMPUTE
+from enterprise_lab.estimate.plan import RECOMPUTE, Plan
 from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
 from enterprise_lab.estimate.step_time import training_step_seconds
 from enterprise_lab.estimate.system import System
@@ -57,10 +58,33 @@ class Observations(ABC):
         """Predicted seconds."""
 
     @cached_property
+    @abstractmethod
+    def cases(self) -> list[Case]:
+        """What each row speaks for."""
+
+    def describe(self, index: int) -> str:
+        """Say what a row is of, in few words."""
+        row, case = self.rows[index], self.cases[index]
+        batch = getattr(row, "micro_batch", None) or row.batch
+        return (
+            f"{row.model}, {case.devices:g} x {row.accelerator}, {row.precision},"
+            f" {case.length:g} long, batch {batch}"
+        )
+
+    @property
+    def sources(self) -> list[str]:
+        """Who measured each row, with what."""
+        return [row.framework for row in self.rows]
+
+    @cached_property
+    def chips(self) -> list[Accelerator]:
+        """Each row's accelerator."""
+        return [catalog.accelerator(row.accelerator) for row in self.rows]
+
+    @cached_property
     def systems(self) -> System:
         """What each row's devices can do."""
-        chips = [catalog.accelerator(row.accelerator) for row in self.rows]
-        each = zip(chips, self.rows, strict=True)
+        each = zip(self.chips, self.rows, strict=True)
         return System.stack([System.of(chip, row.precision) for chip, row in each])
 
     @property
@@ -86,9 +110,21 @@ class TransformerTraining(Observations):
     @cached_property
     def global_batch(self) -> Floats:
         """Sequences of a step."""
-        return (
-            self.column("micro_batch") * self.column("accumulation_steps") * self.column("data")
-        )
+        return self.column("micro_batch") * self.column("accumulation_steps") * self.column("data")
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What each row speaks for."""
+        return [
+            training_case(
+                catalog.model(row.model).shape,
+                self.plans.plan(i),
+                self.chips[i],
+                row.precision,
+                row.sequence_length,
+            )
+            for i, row in enumerate(self.rows)
+        ]
 
     @property
     def folds(self) -> list[str]:
@@ -129,10 +165,33 @@ class TransformerTraining(Observations):
         return np.asarray(sum(terms.values()))
 
 
-class EncoderInference(Observations):
-    """Forward passes of encoders."""
+class Serving(Observations):
+    """Forward passes and generation."""
 
     rows: Sequence[InferenceSpeed]
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What each row speaks for."""
+        return [
+            serving_case(
+                catalog.model(row.model).shape,
+                row.tensor,
+                chip,
+                row.precision,
+                row.input_length + row.output_length,
+            )
+            for row, chip in zip(self.rows, self.chips, strict=True)
+        ]
+
+    @cached_property
+    def models(self) -> ModelDimensions:
+        """Each row's model."""
+        return ModelDimensions.stack([_transformer(row.model) for row in self.rows])
+
+
+class EncoderInference(Serving):
+    """Forward passes of encoders."""
 
     @cached_property
     def seconds(self) -> Floats:
@@ -143,11 +202,6 @@ class EncoderInference(Observations):
     def folds(self) -> list[str]:
         """The framework."""
         return [row.framework.split()[0] for row in self.rows]
-
-    @cached_property
-    def models(self) -> ModelDimensions:
-        """Each row's model."""
-        return ModelDimensions.stack([_transformer(row.model) for row in self.rows])
 
     def predict(self, calibration: Calibration) -> Floats:
         """Predicted seconds of a batch."""
@@ -164,10 +218,8 @@ class EncoderInference(Observations):
         return np.asarray(sum(terms.values()))
 
 
-class Generation(Observations):
+class Generation(Serving):
     """Prompts read and tokens generated by decoders."""
-
-    rows: Sequence[InferenceSpeed]
 
     @cached_property
     def seconds(self) -> Floats:
@@ -181,11 +233,6 @@ class Generation(Observations):
     def folds(self) -> list[str]:
         """The model."""
         return [row.model for row in self.rows]
-
-    @cached_property
-    def models(self) -> ModelDimensions:
-        """Each row's model."""
-        return ModelDimensions.stack([_transformer(row.model) for row in self.rows])
 
     def predict(self, calibration: Calibration) -> Floats:
         """Predicted seconds of a batch of requests."""
@@ -219,11 +266,23 @@ class Generation(Observations):
 class Images(Observations):
     """Training steps and forward passes of convolutional networks."""
 
-    def __init__(
-        self, rows: Sequence[Any], stack: str, family: str, *, training: bool
-    ) -> None:
+    def __init__(self, rows: Sequence[Any], stack: str, family: str, *, training: bool) -> None:
         super().__init__(rows, stack, family)
         self.training = training
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What each row speaks for."""
+        found = []
+        for row, chip in zip(self.rows, self.chips, strict=True):
+            shape = catalog.model(row.model).shape
+            if self.training:
+                plan = Plan(data=row.data, micro_batch=row.micro_batch)
+                case = training_case(shape, plan, chip, row.precision, row.image_size)
+            else:
+                case = serving_case(shape, 1, chip, row.precision, row.image_size)
+            found.append(case)
+        return found
 
     @property
     def folds(self) -> list[str]:
@@ -234,28 +293,32 @@ class Images(Observations):
     def seconds(self) -> Floats:
         """Observed seconds of a step or a batch."""
         if self.training:
-            return self.column("micro_batch") * self.column("data") / self.column(
-                "samples_per_second"
+            return (
+                self.column("micro_batch") * self.column("data") / self.column("samples_per_second")
             )
         return self.column("batch") / self.column("per_second")
 
-    def predict(self, calibration: Calibration) -> Floats:
-        """Predicted seconds of a step or a batch."""
-        found = []
+    @cached_property
+    def images(self) -> ImageDimensions:
+        """Each row's network and image size."""
+        each = []
         for row in self.rows:
             shape = catalog.model(row.model).shape
             assert isinstance(shape, ConvolutionalShape)
-            terms = image_seconds(
-                shape,
-                System.of(catalog.accelerator(row.accelerator), row.precision),
-                calibration.coefficients(self.stack, row.precision),
-                image_size=row.image_size,
-                batch=row.micro_batch if self.training else row.batch,
-                data=row.data if self.training else 1,
-                training=self.training,
-            )
-            found.append(sum(terms.values()))
-        return np.array(found)
+            each.append(ImageDimensions.of(shape, row.image_size))
+        return ImageDimensions.stack(each)
+
+    def predict(self, calibration: Calibration) -> Floats:
+        """Predicted seconds of a step or a batch."""
+        terms = image_seconds(
+            self.images,
+            self.systems,
+            calibration.coefficients([self.stack] * len(self), self.precisions),
+            batch=self.column("micro_batch" if self.training else "batch"),
+            data=self.column("data") if self.training else 1.0,
+            training=self.training,
+        )
+        return np.asarray(sum(terms.values()))
 
 
 def _transformer(name: str) -> TransformerShape:
@@ -264,43 +327,23 @@ def _transformer(name: str) -> TransformerShape:
     return shape
 
 
-@dataclass(frozen=True)
-class Collection:
-    """All observations of all families."""
-
-    sets: tuple[Observations, ...]
-
-
-def all_observations() -> Collection:
-    """Return every usable row of the catalogue."""
+def all_observations() -> tuple[Observations, ...]:
+    """Return every usable row of the catalogue, by family."""
     training = [row for row in catalog.training_speeds() if not row.excluded]
     serving = [row for row in catalog.inference_speeds() if not row.excluded]
-    return Collection(
-        (
-            TransformerTraining(
-                [r for r in training if r.zero == 3], "LLM training", "LLM training"
-            ),
-            TransformerTraining(
-                [r for r in training if r.zero != 3 and not r.image_size],
-                "encoder training",
-                "encoder training",
-            ),
-            Images(
-                [r for r in training if r.image_size], "CNN training", "CNN training",
-                training=True,
-            ),
-            EncoderInference(
-                [r for r in serving if r.kind == "encoder"],
-                "encoder inference",
-                "encoder inference",
-            ),
-            Images(
-                [r for r in serving if r.kind == "image"], "CNN inference", "CNN inference",
-                training=False,
-            ),
-            Generation([r for r in serving if r.kind == "prefill"], "generation", "prefill"),
-            Generation(
-                [r for r in serving if r.kind == "generation"], "generation", "batched generation"
-            ),
-        )
+
+    def kind(name: str) -> list[InferenceSpeed]:
+        return [row for row in serving if row.kind == name]
+
+    large = [row for row in training if row.zero == 3]
+    encoders = [row for row in training if row.zero != 3 and not row.image_size]
+    images = [row for row in training if row.image_size]
+    return (
+        TransformerTraining(large, "LLM training", "LLM training"),
+        TransformerTraining(encoders, "encoder training", "encoder training"),
+        Images(images, "CNN training", "CNN training", training=True),
+        EncoderInference(kind("encoder"), "encoder inference", "encoder inference"),
+        Images(kind("image"), "CNN inference", "CNN inference", training=False),
+        Generation(kind("prefill"), "generation", "prefill"),
+        Generation(kind("generation"), "generation", "batched generation"),
     )

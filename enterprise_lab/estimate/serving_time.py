@@ -57,7 +57,8 @@ def decode_seconds(
 
     `keys` positions of each request lie in its KV cache, `cache_bytes` an element. All weights and
     caches are read once for every token, which is what a small batch waits for (Pope et al. 2022,
-    section 2).
+    section 2). Attention of single queries runs on the vector units, which is what many heads
+    that share keys wait for.
     """
     t = tensor
     query_key_value = (model.query + 2 * model.kv) / t
@@ -74,11 +75,15 @@ def decode_seconds(
         batch, model.query / t, model.hidden
     )
     cached = 2 * np.maximum(model.kv / t, model.head_size) * keys * batch * cache_bytes
+    attention = np.maximum(
+        cached / (system.bandwidth * fitted.cache_share),
+        4 * model.query / t * keys * batch / (system.vector_flops * fitted.vector_share),
+    )
     elements = NORM_ELEMENTS * model.hidden + 2 * model.ffn * model.up_projections / t
     moved = fitted.elementwise_traffic * batch * elements * system.element_bytes
     return {
         "matrix products": model.layers * (attention_products + reached * mlp),
-        "KV cache": model.layers * cached / (system.bandwidth * fitted.cache_share),
+        "attention": model.layers * attention,
         "norms and activations": model.layers * streaming_seconds(moved, system, fitted),
         "output head": _head_seconds(model, batch, t, system, fitted),
         "tensor parallel": model.layers * _reductions(model, batch, t, system, fitted),

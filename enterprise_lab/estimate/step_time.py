@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from enterprise_lab.estimate.calibration import Coefficients
@@ -24,6 +26,21 @@ HOST_LINK = 25e9
 """Bytes/s between a device and its host's memory: PCIe 4.0 x16 less its protocol."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What of a model training changes, as shares of what it is when all of it is trained."""
+
+    parameters: Figures = 1.0
+    """Parameters with gradients and optimizer states."""
+    weight_gradients: Figures = 1.0
+    """Products for the gradients of the layers' weights."""
+    backward: Figures = 1.0
+    """1 where gradients pass back through the layers, 0 where only the head is trained."""
+
+
+EVERYTHING = Trained()
+
+
 def training_step_seconds(
     model: ModelDimensions,
     plan: PlanDimensions,
@@ -33,6 +50,7 @@ def training_step_seconds(
     sequence_length: Figures,
     global_batch: Figures,
     predicted_share: Figures,
+    trained: Trained = EVERYTHING,
 ) -> dict[str, Figures]:
     """Seconds of one optimizer step by term; they sum to the step.
 
@@ -48,7 +66,8 @@ def training_step_seconds(
     tokens = plan.micro_batch * sequence_length / plan.context
     layer = layer_seconds(model, tokens, sequence_length, plan, system, fitted)
 
-    recomputed = np.where(
+    back, changed = trained.backward, trained.weight_gradients
+    recomputed = back * np.where(
         plan.recompute == 2,
         layer.forward,
         np.where(plan.recompute == 1, layer.attention_forward, 0.0),
@@ -57,7 +76,7 @@ def training_step_seconds(
     tensor_rate = ring_rate(t, 1, system, fitted, fitted.network_share)
     reduced = model.blocks * 2 * all_gather_seconds(hidden_bytes, t, tensor_rate, fitted)
     tensor_forward = np.where(t > 1, reduced, 0.0)
-    tensor_backward = tensor_forward * np.where(plan.recompute == 2, 2, 1)
+    tensor_backward = back * tensor_forward * np.where(plan.recompute == 2, 2, 1)
 
     key_value_bytes = 2 * model.kv / t * tokens * system.element_bytes * (plan.context - 1)
     context_rate = ring_rate(plan.context, t, system, fitted, fitted.network_share)
@@ -70,18 +89,17 @@ def training_step_seconds(
     fetch = np.where(plan.offload == 2, layer_bytes / d / HOST_LINK, 0.0)
 
     forward_work = layer.forward + tensor_forward + context_forward
-    backward_work = layer.backward + recomputed + tensor_backward + 2 * context_forward
+    backward_layer = back * layer.backward(changed)
+    backward_work = backward_layer + recomputed + tensor_backward + 2 * back * context_forward
     forward = behind(forward_work, gather + fetch, fitted)
-    backward = behind(backward_work, 2 * gather + fetch, fitted)
+    backward = behind(backward_work, back * ((1 + changed) * gather + fetch), fitted)
     exposed_gather = forward + backward - forward_work - backward_work
 
     stage_layers = model.layers / p
-    stage_parameters = model.parameters / (t * p)
+    stage_parameters = trained.parameters * model.parameters / (t * p)
     predicted = np.maximum(tokens * predicted_share, 1e-9)
     head = 3 * matmul_seconds(predicted, model.hidden, model.vocabulary / t, system, fitted)
-    head = head + streaming_seconds(
-        predicted * model.vocabulary / t * LOSS_BYTES, system, fitted
-    )
+    head = head + streaming_seconds(predicted * model.vocabulary / t * LOSS_BYTES, system, fitted)
     head = np.where(predicted_share > 0, head, 0.0)
     accumulated = np.where(
         micro_batches > 1,
@@ -94,9 +112,7 @@ def training_step_seconds(
     bubble = (p - 1) / plan.interleave * stage_layers * (forward + backward)
 
     data_rate = ring_rate(d, t * plan.context, system, fitted, fitted.network_share)
-    gradients = 2 * all_gather_seconds(
-        stage_parameters * GRADIENT_BYTES, d, data_rate, fitted
-    )
+    gradients = 2 * all_gather_seconds(stage_parameters * GRADIENT_BYTES, d, data_rate, fitted)
     gradients = np.where(sharded | (d == 1), 0.0, gradients)
     hiding = stage_layers * backward
     exposed_reduction = behind(hiding, gradients, fitted) - hiding
@@ -106,18 +122,18 @@ def training_step_seconds(
 
     passes = micro_batches * stage_layers
     return {
-        "matrix products": passes * 3 * layer.matmul_forward,
-        "attention": passes * (layer.attention_forward + layer.attention_backward),
-        "norms and activations": passes * 3 * layer.elementwise_forward,
+        "matrix products": passes * (1 + back * (1 + changed)) * layer.matmul_forward,
+        "attention": passes * (layer.attention_forward + back * layer.attention_backward),
+        "norms and activations": passes * (1 + 2 * back) * layer.elementwise_forward,
         "recomputation": passes * recomputed,
         "output head": micro_batches * head,
         "tensor parallel": passes * (tensor_forward + tensor_backward),
-        "context parallel": passes * 3 * context_forward,
+        "context parallel": passes * (1 + 2 * back) * context_forward,
         "pipeline bubble": bubble,
         "pipeline transfers": micro_batches * hand_over,
         "sharded parameters": passes * exposed_gather,
         "gradient reduction": exposed_reduction,
         "gradient accumulation": micro_batches * streaming_seconds(accumulated, system, fitted),
         "optimizer": optimizer + offloaded,
-        "overhead": passes * 3 * layer.overhead_forward + fitted.step_overhead_seconds,
+        "overhead": passes * (1 + 2 * back) * layer.overhead_forward + fitted.step_overhead_seconds,
     }

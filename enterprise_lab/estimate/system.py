@@ -26,6 +26,8 @@ class System:
     """Best rate of a large matrix product: the datasheet's peak less what nobody ever reached."""
     attention_flops: Figures
     """The same for attention, which runs in 16 bits where the weights have fewer."""
+    vector_flops: Figures
+    """fp32 rate of the units that are not for matrices."""
     bandwidth: Figures
     element_bytes: Figures
     node_devices: Figures
@@ -49,6 +51,7 @@ class System:
             peak_flops=chip.peak_flops(precision),
             matmul_flops=_reachable(chip, precision),
             attention_flops=_reachable(chip, wide),
+            vector_flops=chip.peak_flops("fp32" if chip.fp32_tflops else precision),
             bandwidth=chip.memory_bandwidth_bytes_per_second,
             element_bytes=ELEMENT_BYTES[precision],
             node_devices=float(joined.devices),
@@ -65,7 +68,7 @@ class System:
 
 def _reachable(chip: Accelerator, precision: str) -> float:
     peak = chip.peak_flops(precision)
-    if precision == "fp32":
+    if precision == "fp32" or chip.is_processor:
         return peak
     if chip.measured_matmul_tflops and chip.bf16_tflops:
         return peak * chip.measured_matmul_tflops / chip.bf16_tflops

@@ -35,6 +35,23 @@ class Estimate:
         low, high = (None if x is None else x * factor for x in (self.low, self.high))
         return Estimate(self.value * factor, unit, source, low, high)
 
+    def plus(self, other: Estimate, source: str) -> Estimate:
+        """Return the sum of two figures in one unit that are off together, if they are."""
+        low, high = (
+            None if a is None or b is None else a + b
+            for a, b in ((self.low, other.low), (self.high, other.high))
+        )
+        return Estimate(self.value + other.value, self.unit, source, low, high)
+
+    def rate_of(self, amount: float, unit: str, source: str) -> Estimate:
+        """Return how much of a positive, exactly known amount there is for each of this figure."""
+        if amount <= 0:
+            raise InvalidValueError(
+                f"A rate is of an amount above zero, not {amount}.", "Give a positive amount."
+            )
+        low, high = (None if x is None else amount / x for x in (self.high, self.low))
+        return Estimate(amount / self.value, unit, source, low, high)
+
     def __str__(self) -> str:
         text = format_figure(self.value, self.unit)
         return f"{text} ({self.range})" if self.range else text
