@@ -18,6 +18,7 @@ from enterprise_lab.catalog.ec2 import (
     retired,
 )
 from enterprise_lab.catalog.hardware import Accelerator, accelerator, accelerators
+from enterprise_lab.catalog.memory import MemoryFigure, memory_figures
 from enterprise_lab.catalog.names import find
 from enterprise_lab.catalog.published import (
     PublishedRun,
@@ -28,11 +29,9 @@ from enterprise_lab.catalog.published import (
 from enterprise_lab.catalog.rows import CatalogError, Listing, Row
 from enterprise_lab.catalog.speeds import (
     InferenceSpeed,
-    MemoryFigure,
     TrainingRun,
     TrainingSpeed,
     inference_speeds,
-    memory_figures,
     training_runs,
     training_speeds,
 )

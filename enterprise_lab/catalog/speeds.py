@@ -29,7 +29,7 @@ Day = Annotated[str, Field(pattern=r"^(\d{4}(-\d{2}){0,2})?$")]
 """A date as exactly as the source gives it: a day, a month, a year, or nothing."""
 
 
-class _Published(Row):
+class Published(Row):
     """What all published figures have in common: an id, and why it is not usable."""
 
     id: str
@@ -39,16 +39,17 @@ class _Published(Row):
     identity: ClassVar[tuple[str, ...]] = ("id",)
 
 
-_ID = Figure("Row", "id", brief=False)
-_MODEL = Figure("Model", "model")
-_EXCLUDED = Figure("Not usable because", "excluded", brief=False)
+ID = Figure("Row", "id", brief=False)
+MODEL = Figure("Model", "model")
+EXCLUDED = Figure("Not usable because", "excluded", brief=False)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Write a figure to six digits."""
     return f"{value:,.6g}"
 
 
-class TrainingSpeed(_Published):
+class TrainingSpeed(Published):
     """A published training speed of one model on some accelerators.
 
     `model` and `accelerator` are catalogue names. `micro_batch` sequences or images are worked on
@@ -74,8 +75,8 @@ class TrainingSpeed(_Published):
     date: Day = ""
 
     figures: ClassVar[tuple[Figure, ...]] = (
-        _ID,
-        _MODEL,
+        ID,
+        MODEL,
         Figure("Accelerator", "accelerator"),
         Figure("Devices", "devices"),
         Figure("Precision", "precision"),
@@ -87,9 +88,9 @@ class TrainingSpeed(_Published):
         Figure("Tensor parallelism", "tensor", brief=False),
         Figure("ZeRO stage", "zero", brief=False),
         Figure("Recomputation", "recompute", brief=False),
-        Figure("Samples/s", "samples_per_second", _number),
+        Figure("Samples/s", "samples_per_second", number),
         Figure("Framework", "framework"),
-        _EXCLUDED,
+        EXCLUDED,
         Figure("Date", "date"),
     )
 
@@ -109,7 +110,7 @@ class TrainingSpeed(_Published):
         return self
 
 
-class InferenceSpeed(_Published):
+class InferenceSpeed(Published):
     """A published inference speed: a rate, a latency or both.
 
     `kind` says what was timed: an encoder's or image network's forward pass, the reading of a
@@ -134,8 +135,8 @@ class InferenceSpeed(_Published):
     date: Day = ""
 
     figures: ClassVar[tuple[Figure, ...]] = (
-        _ID,
-        _MODEL,
+        ID,
+        MODEL,
         Figure("Accelerator", "accelerator"),
         Figure("Devices", "devices"),
         Figure("Tensor parallelism", "tensor", brief=False),
@@ -146,10 +147,10 @@ class InferenceSpeed(_Published):
         Figure("Input length", "input_length"),
         Figure("Output length", "output_length"),
         Figure("Image size", "image_size", brief=False),
-        Figure("Seconds", "seconds", _number),
-        Figure("Per second", "per_second", _number),
+        Figure("Seconds", "seconds", number),
+        Figure("Per second", "per_second", number),
         Figure("Framework", "framework"),
-        _EXCLUDED,
+        EXCLUDED,
         Figure("Date", "date"),
     )
 
@@ -180,7 +181,7 @@ def _phases(cell: Any) -> Any:
     return tuple(tuple(part.split(" x ")) for part in cell.split("; "))
 
 
-class TrainingRun(_Published):
+class TrainingRun(Published):
     """A published training run as a whole: how long some accelerators took.
 
     `phases` are the sequences or images that were seen, in order. `convention` says what
@@ -202,8 +203,8 @@ class TrainingRun(_Published):
     convention: Literal["whole run", "time to train", "uninterrupted", "best rate"]
 
     figures: ClassVar[tuple[Figure, ...]] = (
-        _ID,
-        _MODEL,
+        ID,
+        MODEL,
         Figure("Accelerator", "accelerator"),
         Figure("Devices", "devices"),
         Figure("Precision", "precision"),
@@ -216,10 +217,10 @@ class TrainingRun(_Published):
             ),
         ),
         Figure("Sequences a step", "global_batch", brief=False),
-        Figure("Device hours", "device_hours", _number),
-        Figure("TFLOP/s a device", "tflops_per_device", _number, brief=False),
+        Figure("Device hours", "device_hours", number),
+        Figure("TFLOP/s a device", "tflops_per_device", number, brief=False),
         Figure("Convention", "convention"),
-        _EXCLUDED,
+        EXCLUDED,
     )
 
     @property
@@ -239,59 +240,6 @@ class TrainingRun(_Published):
         return self
 
 
-_BYTES = {
-    "bytes": 1, "MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40
-}  # fmt: skip
-
-
-class MemoryFigure(_Published):
-    """A published figure of memory or of a file: derived, printed by a tool, measured or stated.
-
-    `model` is a catalogue name; where it is only what the source calls the model, `parameters`
-    says how large that is. `scope` tells a figure of each device from one of the whole model.
-    """
-
-    parameters: PositiveInt | None = None
-    quantity: Literal["model states", "weights", "activations", "peak", "checkpoint"]
-    value: PositiveFloat
-    unit: Literal["bytes", "MB", "GB", "MiB", "GiB", "TiB"]
-    scope: Literal["device", "model"]
-    kind: Literal["formula", "tool output", "measured", "stated", "estimate", "rule of thumb"]
-    devices: PositiveInt | None = None
-    zero: Stage | None = None
-    offload: Literal["none", "optimizer", "parameters"] | None = None
-    micro_batch: PositiveInt | None = None
-    sequence_length: PositiveInt | None = None
-    recompute: Recompute | None = None
-    precision: Literal["mixed fp16", "fp32", "fp16", "int8", "int4"] | None = None
-    method: str = ""
-
-    figures: ClassVar[tuple[Figure, ...]] = (
-        _ID,
-        _MODEL,
-        Figure("Parameters", "parameters", lambda count: f"{count:,}"),
-        Figure("Quantity", "quantity"),
-        Figure("Figure", "value", _number),
-        Figure("Unit", "unit"),
-        Figure("Of each", "scope"),
-        Figure("Kind", "kind"),
-        Figure("Devices", "devices"),
-        Figure("ZeRO stage", "zero"),
-        Figure("Offloaded", "offload"),
-        Figure("Micro-batch", "micro_batch", brief=False),
-        Figure("Sequence length", "sequence_length", brief=False),
-        Figure("Recomputation", "recompute", brief=False),
-        Figure("Precision", "precision"),
-        Figure("Method", "method", brief=False),
-        _EXCLUDED,
-    )
-
-    @property
-    def bytes(self) -> float:
-        """The figure in bytes."""
-        return self.value * _BYTES[self.unit]
-
-
 @cache
 def _training_speeds() -> tuple[TrainingSpeed, ...]:
     return read(DATA / "training_speeds.csv", TrainingSpeed)
@@ -307,11 +255,6 @@ def _training_runs() -> tuple[TrainingRun, ...]:
     return read(DATA / "training_runs.csv", TrainingRun)
 
 
-@cache
-def _memory_figures() -> tuple[MemoryFigure, ...]:
-    return read(DATA / "memory_figures.csv", MemoryFigure)
-
-
 def training_speeds() -> Listing[TrainingSpeed]:
     """List published training speeds, those that are not usable too."""
     return Listing(_training_speeds())
@@ -325,8 +268,3 @@ def inference_speeds() -> Listing[InferenceSpeed]:
 def training_runs() -> Listing[TrainingRun]:
     """List published training runs, those that are not usable too."""
     return Listing(_training_runs())
-
-
-def memory_figures() -> Listing[MemoryFigure]:
-    """List published memory figures, those that are not usable too."""
-    return Listing(_memory_figures())
