@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from enterprise_lab import __version__
+from enterprise_lab import __version__, calibrate_command
 from enterprise_lab.errors import LabError
 
 app = typer.Typer(
@@ -61,6 +61,8 @@ def doctor() -> None:
             labs.add_row(lab.folder, profile, verdict, format_seconds(found.seconds, 2))
     console.print(labs)
 
+
+app.command()(calibrate_command.calibrate)
 
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)
 app.add_typer(release_app, name="release")

@@ -21,23 +21,41 @@ class Measurement:
     high: float
     n: int
 
+    def rate_of(self, amount: float, unit: str) -> Measurement:
+        """Say how much of `amount` is done a second, where this is the seconds that all takes."""
+        return Measurement(amount / self.value, unit, amount / self.high, amount / self.low, self.n)
+
 
 def measure(
-    work: Callable[[], object], *, budget_seconds: float = 1.0, at_least: int = 5
+    work: Callable[[], object],
+    *,
+    budget_seconds: float = 1.0,
+    at_least: int = 5,
+    calls: int = 1,
+    finish: Callable[[], object] | None = None,
 ) -> Measurement:
     """Measure the seconds of a call, each time until the budget is spent.
 
-    `work` is called once to warm up and then at least `at_least` times.
-    For work on the processor: nothing waits for an accelerator to finish.
+    `work` is called once to warm up and then at least `at_least` times. A sample is `calls` calls,
+    so that what is shorter than the clock's own cost can be timed; its figure is that of one.
+    `finish` is called before the clock is read: what waits for an accelerator to be done.
     """
     require_positive(budget_seconds=budget_seconds)
     require_whole("at_least", at_least, 1_000_000)
-    work()
+    require_whole("calls", calls, 1_000_000)
+    _seconds(work, 1, finish)
     taken: list[float] = []
     end = time.perf_counter() + budget_seconds
     while len(taken) < at_least or time.perf_counter() < end:
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
+        taken.append(_seconds(work, calls, finish) / calls)
     low, middle, high = np.quantile(taken, [0.25, 0.5, 0.75])
     return Measurement(float(middle), "s", float(low), float(high), len(taken))
+
+
+def _seconds(work: Callable[[], object], calls: int, finish: Callable[[], object] | None) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        work()
+    if finish is not None:
+        finish()
+    return time.perf_counter() - start

@@ -1,0 +1,68 @@
+"""Measuring the rates of this machine once, and keeping them for the estimates made on it.
+
+They are kept in `$XDG_CACHE_HOME/enterprise-lab/rates`, or under `~/.cache`, in a file for each
+kind of machine, since a home folder can be that of many.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from enterprise_lab.measure import records
+from enterprise_lab.measure.devices import Machine, machine
+from enterprise_lab.measure.libraries import libraries, processor_name
+from enterprise_lab.measure.rates import run, tasks
+from enterprise_lab.measure.records import Record
+
+BUDGET_SECONDS = 12.0
+"""For measuring alone: leaves, of 20 s on two cores, time to import PyTorch and to overrun."""
+
+
+def kept_file(here: Machine | None = None) -> Path:
+    """Return where the rates of this machine are kept, or would be."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
+    here = here or machine()
+    named = " ".join([processor_name(here), *(gpu.name for gpu in here.gpus)])
+    name = re.sub(r"[^a-z0-9]+", "-", named.casefold()).strip("-")
+    return cache / "enterprise-lab" / "rates" / f"{name}.jsonl"
+
+
+def kept(here: Machine | None = None) -> list[Record]:
+    """Return the rates of this machine that were kept; none where it was never calibrated."""
+    file = kept_file(here)
+    return records.read(file) if file.exists() else []
+
+
+def calibrate(budget_seconds: float, progress: Callable[[str, float], object]) -> list[Record]:
+    """Measure the rates of this machine and keep them.
+
+    `progress` is told the name of what is measured next and the share of the time gone so far.
+    Raises OSError where the cache folder can't be written.
+    """
+    progress("looking at this machine", 0.0)
+    todo = tasks(libraries())
+    whole, gone = sum(task.share for task in todo), 0.0
+    found: list[Record] = []
+    measured = run(todo, budget_seconds)
+    for task in todo:
+        progress(task.name, gone / whole)
+        found += next(measured)
+        gone += task.share
+    progress("done", 1.0)
+    keep(found)
+    return found
+
+
+def keep(found: Iterable[Record]) -> None:
+    """Keep the records as the rates of this machine: all of them, or what was there before."""
+    file = kept_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        whole = Path(folder) / file.name
+        records.append(whole, found)
+        whole.replace(file)

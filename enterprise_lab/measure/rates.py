@@ -1,0 +1,124 @@
+"""The rates this machine reaches: matrix products, copies, the smallest operation.
+
+A figure is the median of repeated calls after a warm-up, with the quartiles around it. All cores
+are used that the library uses by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from enterprise_lab.measure.libraries import Library
+from enterprise_lab.measure.records import Origin, Record
+from enterprise_lab.measure.timing import Measurement, measure
+from enterprise_lab.units import format_bytes
+
+LAB = "calibration"
+MATMUL = "matmul_flops_per_second"
+COPY = "copy_bytes_per_second"
+SMALL_OPERATION = "small_operation_seconds"
+
+_EDGES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+_COPIED_BYTES = (2**20, 2**24, 2**28)
+"""Inside a core's cache, inside the processor's, and beyond both."""
+_SAMPLES = 5
+_SMALL_CALLS = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of the measuring: its share of the time, and the work, given its seconds."""
+
+    name: str
+    share: float
+    work: Callable[[float], list[Record]]
+
+
+def tasks(libraries: Sequence[Library]) -> list[Task]:
+    """List what is to be measured with these libraries, in their order."""
+    found = []
+    for one in libraries:
+        for precision in one.precisions:
+            work = partial(_products, one, precision)
+            found.append(Task(f"{precision} matrix products, {one.label}", 3.0, work))
+        found.append(Task(f"copies, {one.label}", 1.0, partial(_copies, one)))
+        found.append(Task(f"small operations, {one.label}", 0.5, partial(_small, one)))
+    return found
+
+
+def run(todo: Sequence[Task], budget_seconds: float) -> Iterator[list[Record]]:
+    """Do the tasks in about `budget_seconds`, yielding the records of each as it is done."""
+    whole = sum(task.share for task in todo)
+    for task in todo:
+        yield task.work(budget_seconds * task.share / whole)
+
+
+def _products(library: Library, precision: str, seconds: float) -> list[Record]:
+    """Measure products of square matrices, larger and larger while the seconds last."""
+    found = []
+    end = time.perf_counter() + seconds
+    for edge in _EDGES:
+        taken = measure(
+            library.product(edge, precision),
+            budget_seconds=seconds / (2 * len(_EDGES)),
+            at_least=_SAMPLES,
+            finish=library.finish,
+        )
+        rate = taken.rate_of(2 * edge**3, "FLOP/s")
+        size = {"rows": edge, "inner": edge, "columns": edge}
+        found.append(_record(library, MATMUL, rate, precision=precision, **size))
+        if time.perf_counter() + 2**3 * taken.low * (_SAMPLES + 1) > end:
+            break
+    return found
+
+
+def _copies(library: Library, seconds: float) -> list[Record]:
+    """Measure copies between memory already held; a byte copied is one read and one written."""
+    found = []
+    for size_bytes in _COPIED_BYTES:
+        taken = measure(
+            library.copy(size_bytes),
+            budget_seconds=seconds / len(_COPIED_BYTES),
+            at_least=_SAMPLES,
+            finish=library.finish,
+        )
+        rate = taken.rate_of(2 * size_bytes, "B/s")
+        found.append(_record(library, COPY, rate, size_bytes=size_bytes))
+    return found
+
+
+def _small(library: Library, seconds: float) -> list[Record]:
+    """Measure what it costs to add 1 to a single number: the price of asking for anything."""
+    taken = measure(
+        library.small(), budget_seconds=seconds, calls=_SMALL_CALLS, finish=library.finish
+    )
+    return [_record(library, SMALL_OPERATION, taken)]
+
+
+def _record(library: Library, metric: str, taken: Measurement, **parameters: str | int) -> Record:
+    return Record(
+        lab=LAB,
+        metric=metric,
+        value=taken.value,
+        unit=taken.unit,
+        origin=Origin.MEASURED,
+        low=taken.low,
+        high=taken.high,
+        n=taken.n,
+        device=library.device,
+        source="elab calibrate",
+        parameters={"library": library.name, "processor": library.processor, **parameters},
+        versions=library.versions,
+    )
+
+
+def describe(one: Record) -> str:
+    """Write what a rate is of, for people."""
+    if one.metric == MATMUL:
+        return f"{one.parameters['precision']} matmul, {one.parameters['rows']:,}"
+    if one.metric == COPY:
+        return f"copy of {format_bytes(float(one.parameters['size_bytes']))}"
+    return "smallest operation"

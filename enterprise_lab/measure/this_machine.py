@@ -1,0 +1,67 @@
+"""The processor of this machine as an accelerator, from rates measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from enterprise_lab.catalog import Accelerator
+from enterprise_lab.measure import calibrate
+from enterprise_lab.measure.devices import machine
+from enterprise_lab.measure.libraries import NumPy, processor_name
+from enterprise_lab.measure.rates import COPY, MATMUL, run, tasks
+from enterprise_lab.measure.records import Record
+from enterprise_lab.units import GB, TERA
+
+QUICK_SECONDS = 1.5
+
+
+def this_machine() -> Accelerator:
+    """Return this machine's processor, with the best rates measured on it as its peaks.
+
+    They are those that `elab calibrate` kept. Where it never ran, NumPy's are measured in about
+    two seconds, once in a process: of fp32 only.
+    """
+    return accelerator_of(calibrate.kept() or _quick())
+
+
+def accelerator_of(found: Sequence[Record]) -> Accelerator:
+    """Return this machine's processor as these rates of it say."""
+    here = machine()
+    rates = [one for one in found if one.parameters["processor"] == "cpu"]
+    peaks: dict[str, float] = {}
+    for one in rates:
+        if one.metric == MATMUL:
+            precision = str(one.parameters["precision"])
+            peaks[precision] = max(peaks.get(precision, 0.0), _undisturbed(one) / TERA)
+    row = {
+        "name": processor_name(here),
+        "vendor": "this machine",
+        "is_processor": True,
+        "fp32_tflops": peaks["fp32"],
+        "bf16_tflops": peaks.get("bf16"),
+        "measured_matmul_tflops": peaks.get("bf16"),
+        "memory_gb": here.memory_bytes / GB,
+        "memory_type": "system memory",
+        "memory_bandwidth_gb_per_second": _bandwidth(rates) / GB,
+        "source": f"measured on this machine, {rates[0].time:%Y-%m-%d}",
+    }
+    return Accelerator.model_validate(row)
+
+
+def _bandwidth(rates: Sequence[Record]) -> float:
+    """Return the best rate, by any library, of the largest copies: the smaller fit into caches."""
+    copies = [one for one in rates if one.metric == COPY]
+    largest = max(int(one.parameters["size_bytes"]) for one in copies)
+    return max(_undisturbed(one) for one in copies if one.parameters["size_bytes"] == largest)
+
+
+def _undisturbed(rate: Record) -> float:
+    """Return the rate that the quickest quarter of calls reached: other processes slow the rest."""
+    return rate.value if rate.high is None else rate.high
+
+
+@cache
+def _quick() -> tuple[Record, ...]:
+    todo = tasks([NumPy(machine())])
+    return tuple(one for part in run(todo, QUICK_SECONDS) for one in part)

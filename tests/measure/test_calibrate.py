@@ -1,0 +1,99 @@
+"""Calibrating: measured once, kept whole, read back."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from enterprise_lab.cli import app
+from enterprise_lab.measure import calibrate, records
+from enterprise_lab.measure.devices import Gpu, machine
+
+BUDGET_SECONDS = 0.2
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(calibrate, "BUDGET_SECONDS", BUDGET_SECONDS)
+    return tmp_path
+
+
+def test_nothing_is_kept_before(cache_folder):
+    assert calibrate.kept() == []
+    assert list(cache_folder.iterdir()) == []
+
+
+def test_what_is_measured_is_kept_and_progress_is_told(cache_folder):
+    told = []
+    found = calibrate.calibrate(BUDGET_SECONDS, lambda name, share: told.append((name, share)))
+    assert calibrate.kept() == found
+    assert [path.parent.parent.parent for path in cache_folder.rglob("*.jsonl")] == [cache_folder]
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len({name for name, _ in told}) == len(told)
+
+
+def test_keeping_replaces_all_and_leaves_nothing_beside(cache_folder):
+    first, second = records.recorded("cpu_rates")[:2]
+    calibrate.keep([first])
+    calibrate.keep([second])
+    assert calibrate.kept() == [second]
+    assert len([path for path in cache_folder.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_failure_while_keeping_leaves_what_was_there(monkeypatch):
+    (first, *_) = records.recorded("cpu_rates")
+    calibrate.keep([first])
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records, "append", full)
+    with pytest.raises(OSError, match="space"):
+        calibrate.keep([first, first])
+    assert calibrate.kept() == [first]
+
+
+def test_a_relative_cache_folder_is_ignored_as_the_standard_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert calibrate.kept_file().is_relative_to(tmp_path / ".cache")
+
+
+def test_machines_that_share_a_home_keep_their_own():
+    here = machine()
+    with_gpu = type(here)(**{**vars(here), "gpus": (Gpu("NVIDIA H200", 1, 1),)})
+    assert calibrate.kept_file(here) != calibrate.kept_file(with_gpu)
+
+
+def invoke(*options):
+    found = CliRunner().invoke(app, ["calibrate", *options])
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+def test_the_command_measures_once_and_again_when_told_to():
+    first = json.loads(invoke("--json"))
+    assert json.loads(invoke("--json")) == first
+    again = json.loads(invoke("--fresh", "--json"))
+    assert again != first
+    assert json.loads(invoke("--json")) == again
+    precisions = {one["parameters"].get("precision") for one in first}
+    assert {"fp32", "bf16"} <= precisions
+
+
+def test_the_command_shows_what_was_kept():
+    (first, *_) = records.recorded("cpu_rates")
+    calibrate.keep([first])
+    shown = invoke()
+    assert "fp32 matmul, 128" in shown
+    assert first.device in shown
+
+
+def test_the_command_shows_recorded_rates_and_keeps_none():
+    shown = json.loads(invoke("--recorded", "--json"))
+    assert {one["origin"] for one in shown} == {"recorded"}
+    assert "recorded" in invoke("--recorded")
+    assert calibrate.kept() == []

@@ -1,0 +1,127 @@
+"""Rates: how they are counted, and what is asked of each library."""
+
+import numpy as np
+import pytest
+import torch
+
+from enterprise_lab.measure import rates, timing
+from enterprise_lab.measure.devices import machine
+from enterprise_lab.measure.libraries import NumPy, Torch, libraries, processor_name
+
+
+class Clockwork:
+    """A library that takes a known time for everything, on a clock of its own."""
+
+    name = "clockwork"
+    processor = "cpu"
+    device = "a clock"
+    precisions = ("fp32", "bf16")
+    versions = {"python": "3"}  # noqa: RUF012
+    label = "clockwork"
+
+    def __init__(self, now=0.0):
+        self.now = now
+        self.edges = []
+
+    def perf_counter(self):
+        return self.now
+
+    def takes(self, seconds):
+        def work():
+            self.now += seconds
+
+        return work
+
+    def product(self, edge, precision):
+        self.edges.append(edge)
+        return self.takes(edge**3 * {"fp32": 1e-10, "bf16": 0.5e-10}[precision])
+
+    def copy(self, size_bytes):
+        return self.takes(size_bytes * 1e-11)
+
+    def small(self):
+        return self.takes(3e-6)
+
+    def finish(self):
+        self.now += 1e-12
+
+
+@pytest.fixture
+def clockwork(monkeypatch):
+    library = Clockwork()
+    for module in (rates, timing):
+        monkeypatch.setattr(module, "time", library)
+    return library
+
+
+def measured(library, seconds=0.05):
+    return [one for part in rates.run(rates.tasks([library]), seconds) for one in part]
+
+
+def test_rates_are_those_of_the_library(clockwork):
+    for one in measured(clockwork, 1.0):
+        match one.metric, one.parameters.get("precision"):
+            case rates.MATMUL, "fp32":
+                assert one.value == pytest.approx(2e10, rel=1e-4)  # 2 FLOPs a multiply-add
+            case rates.MATMUL, "bf16":
+                assert one.value == pytest.approx(4e10, rel=1e-4)
+            case rates.COPY, _:
+                assert one.value == pytest.approx(2e11, rel=1e-4)  # a byte read and one written
+            case metric, _:
+                assert metric == rates.SMALL_OPERATION
+                assert one.value == pytest.approx(3e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize(("seconds", "largest"), [(0.01, 128), (5.0, 1024), (40.0, 2048)])
+def test_matrices_grow_while_the_time_lasts(clockwork, seconds, largest):
+    measured(clockwork, seconds)
+    assert max(clockwork.edges) == largest
+
+
+@pytest.mark.parametrize("seconds", [2.0, 20.0, 200.0])
+def test_the_budget_is_kept(clockwork, seconds):
+    measured(clockwork, seconds)
+    assert 0.3 * seconds < clockwork.now < 1.05 * seconds
+
+
+def test_records_say_what_was_measured(clockwork):
+    one = measured(clockwork)[0]
+    assert (one.origin, one.unit, one.device) == ("measured", "FLOP/s", "a clock")
+    assert one.parameters["precision"] == "fp32"
+    assert one.parameters["rows"] == one.parameters["inner"] == one.parameters["columns"]
+    assert one.low <= one.value <= one.high
+    assert rates.describe(one) == "fp32 matmul, 128"
+
+
+def test_a_processor_is_measured_with_numpy_and_with_torch_in_two_precisions():
+    torch_first, numpy_last = libraries()[-2:]
+    assert torch_first.precisions == ("fp32", "bf16")
+    assert numpy_last.precisions == ("fp32",)
+    assert torch_first.device == numpy_last.device == processor_name(machine())
+
+
+def test_without_torch_numpy_is_all_there_is(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert [one.name for one in libraries()] == ["NumPy"]
+
+
+@pytest.mark.parametrize("library", [NumPy(), Torch("cpu")], ids=["NumPy", "PyTorch"])
+def test_every_figure_of_a_library_is_above_zero(library):
+    found = measured(library)
+    assert all(one.value > 0 and np.isfinite(one.value) for one in found)
+    assert {one.parameters.get("precision") for one in found} == {None, *library.precisions}
+    assert {one.device for one in found} == {library.device}
+
+
+def test_copies_copy_all_of_it(monkeypatch):
+    made = []
+    zeros = np.zeros_like
+    monkeypatch.setattr(np, "zeros_like", lambda like: made.append(zeros(like)) or made[-1])
+    NumPy().copy(4 * 1001)()
+    assert made[0].sum() == 1001
+
+
+def test_torch_keeps_its_precision_setting():
+    before = torch.get_float32_matmul_precision()
+    Torch("cpu").product(16, "tf32")()
+    assert torch.get_float32_matmul_precision() == before
