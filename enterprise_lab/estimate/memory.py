@@ -1,163 +1,192 @@
-"""Bytes that training keeps on a device."""
+"""Bytes that training keeps on the fullest device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from enterprise_lab.errors import InvalidValueError, LabError, require_positive, require_whole
-from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Recompute
-from enterprise_lab.shapes import TransformerShape
+from enterprise_lab.estimate.activations import (
+    FUSED,
+    Implementation,
+    activation_bytes,
+    trains_with_dropout,
+)
+from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
+from enterprise_lab.estimate.image_activations import image_memory
+from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, Recompute
+from enterprise_lab.estimate.stage_memory import stage_memory
+from enterprise_lab.estimate.states import Optimizer, StateBytes, compute_bytes
+from enterprise_lab.estimate.trainable import Trainable, require_trainable
+from enterprise_lab.shapes import ConvolutionalShape, Shape
 from enterprise_lab.units import format_bytes
 
-LARGEST_BATCH = 100_000_000
-COMPUTE_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2}
-"""Bytes of a weight or activation in each precision a model can be trained in."""
-
-
-@dataclass(frozen=True)
-class StateBytes:
-    """Bytes a parameter needs while it is trained; sources count them differently.
-
-    The default is mixed precision with Adam: 2 for the weight, 2 for its gradient, 12 for the
-    fp32 master weight and Adam's two moments, 16 in all. Source: Rajbhandari et al. 2020 (ZeRO),
-    section 3.1. Megatron-LM and DeepSpeed keep gradients in fp32, 18 in all.
-    """
-
-    weight: float = 2
-    gradient: float = 2
-    optimizer: float = 12
-
-    @classmethod
-    def of(cls, precision: str) -> StateBytes:
-        """Return the usual states: fp32 throughout, or mixed precision for fp16 and bf16."""
-        compute_bytes(precision)
-        return cls(4, 4, 8) if precision in ("fp32", "tf32") else cls()
-
-    @property
-    def total(self) -> float:
-        """Bytes a parameter in all."""
-        return self.weight + self.gradient + self.optimizer
-
-
-def compute_bytes(precision: str) -> int:
-    """Bytes of one activation; InvalidValueError for a precision not trained in."""
-    if precision not in COMPUTE_BYTES:
-        raise InvalidValueError(
-            f"Training in {precision!r} is not estimated.",
-            f"Use one of {', '.join(COMPUTE_BYTES)}.",
-        )
-    return COMPUTE_BYTES[precision]
-
-
-def activation_bytes(
-    shape: TransformerShape,
-    *,
-    sequence_length: int,
-    micro_batch: int,
-    precision: str = "fp16",
-    recompute: Recompute = "none",
-    predicted_share: float = 1.0,
-) -> dict[str, int]:
-    """Bytes of activations kept for backward on one device, by part.
-
-    Sums to s b h (34 + 5 a s / h) a layer for an ordinary layer in 16 bits, to s b h 34 with
-    selective recomputation (the scores are made again) and to 2 s b h with full recomputation
-    (only each layer's input is kept); dropout masks take one byte an element. The output head
-    keeps fp32 logits of the predicted positions. Flash attention behaves as "selective".
-    Source: Korthikanti et al. 2022, sections 4.1 to 4.3, equations 1, 2 and 6.
-    """
-    require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
-    require_whole("micro_batch", micro_batch, LARGEST_BATCH)
-    element = compute_bytes(precision)
-    tokens = sequence_length * micro_batch
-    d, kv, ffn = shape.hidden, shape.kv_hidden, shape.ffn
-    scores = (2 * element + 1) * shape.heads * sequence_length
-    attention = element * (2 * d + d + 2 * kv) + d
-    mlp = element * (d + (4 if shape.gated_mlp else 2) * ffn) + d
-    norms = element * 2 * d
-    match recompute:
-        case "none":
-            layer = {"attention": attention, "scores": scores, "mlp": mlp, "norms": norms}
-        case "selective":
-            layer = {"attention": attention, "mlp": mlp, "norms": norms}
-        case "full":
-            layer = {"layer inputs": element * d}
-        case _:
-            raise InvalidValueError(
-                f"recompute must be none, selective or full, not {recompute!r}.",
-                "Give one of the three.",
-            )
-    head = predicted_share * (2 * element * d + 4 * shape.vocabulary)
-    parts = {name: shape.layers * size for name, size in layer.items()}
-    return {name: round(tokens * size) for name, size in (parts | {"head": head}).items()}
+__all__ = [
+    "LARGEST_BATCH",
+    "StateBytes",
+    "activation_bytes",
+    "compute_bytes",
+    "device_memory",
+    "largest_micro_batch",
+    "training_memory",
+]
+Terms = dict[str, Any]
+FRAGMENTATION = 0.05
+"""Share of activations and buffers that an allocator loses between blocks; an allowance."""
+FRAMEWORK_BYTES = 0.5e9
+"""The driver's context and loaded kernels of one process on a GPU; an allowance."""
 
 
 def training_memory(
-    shape: TransformerShape,
+    shape: Shape,
     *,
-    sequence_length: int,
-    micro_batch: int,
-    precision: str = "fp16",
+    sequence_length: int = 0,
+    plan: Plan | None = None,
+    micro_batch: int = 1,
     recompute: Recompute = "none",
-    predicted_share: float = 1.0,
+    global_batch: int | None = None,
+    precision: str = "fp16",
+    optimizer: Optimizer = "adam",
     states: StateBytes | None = None,
-) -> dict[str, int]:
-    """Bytes of weights, gradients, optimizer states and activations on one device.
+    trainable: Trainable = "all",
+    predicted_share: float | None = None,
+    image_size: int = 224,
+    dropout: bool | None = None,
+    implementation: Implementation = FUSED,
+    capacity_factor: float = 1.0,
+    fragmentation: float = FRAGMENTATION,
+    framework_bytes: float = FRAMEWORK_BYTES,
+) -> dict[str, float]:
+    """Bytes by term on the device that needs most, at its fullest moment; they sum to the need.
 
-    Not counted: the framework's own memory, workspaces and fragmentation.
+    The terms are weights, gradients, optimizer states, activations, temporary buffers, framework,
+    fragmentation. `global_batch` tells how many micro-batches a step has; None: many. Where one
+    device does one micro-batch a step, gradients appear as activations go, and the terms are
+    those of the moment when their sum is largest; otherwise gradients are kept throughout.
+    Without a `plan` it is one device with `micro_batch` and `recompute`.
+
+    `states` overrides the bytes a parameter that `precision` and `optimizer` imply. `dropout` is
+    by default whether models of this kind are trained with it. `predicted_share` is the share of
+    positions that reach the output head, 1 by default, 0 for no such head. `implementation` says
+    what is kept besides the closed forms. `fragmentation` is a share of activations and buffers.
+    A sequence is `sequence_length` tokens; images of convolutional networks are `image_size`
+    squares.
+
+    Raises LabError for a precision not trained in and for sizes that can't be; whether the plan is
+    possible for the shape is for `legality.check`.
     """
-    per_parameter = states or StateBytes.of(precision)
-    activations = activation_bytes(
+    terms = device_memory(
         shape,
+        PlanDimensions.of(plan or Plan(micro_batch=micro_batch, recompute=recompute)),
         sequence_length=sequence_length,
-        micro_batch=micro_batch,
+        global_batch=global_batch,
         precision=precision,
-        recompute=recompute,
-        predicted_share=predicted_share,
+        states=states or StateBytes.of(precision, optimizer),
+        trainable=trainable,
+        predicted_share=1.0 if predicted_share is None else predicted_share,
+        image_size=image_size,
+        dropout=dropout,
+        implementation=implementation,
+        capacity_factor=capacity_factor,
+        fragmentation=fragmentation,
+        framework_bytes=framework_bytes,
     )
-    return {
-        "weights": round(shape.parameters * per_parameter.weight),
-        "gradients": round(shape.parameters * per_parameter.gradient),
-        "optimizer states": round(shape.parameters * per_parameter.optimizer),
-        "activations": sum(activations.values()),
+    return {name: float(size) for name, size in terms.items()}
+
+
+def device_memory(
+    shape: Shape,
+    plan: PlanDimensions,
+    *,
+    sequence_length: int = 0,
+    global_batch: int | None = None,
+    precision: str,
+    states: StateBytes,
+    trainable: Trainable = "all",
+    predicted_share: float = 1.0,
+    image_size: int = 224,
+    dropout: bool | None = None,
+    implementation: Implementation = FUSED,
+    capacity_factor: float = 1.0,
+    fragmentation: float = FRAGMENTATION,
+    framework_bytes: float = FRAMEWORK_BYTES,
+) -> Terms:
+    """`training_memory` of many plans at once: each term an array of the plans' common shape."""
+    require_trainable(trainable, shape)
+    micro_batches: Any = np.inf
+    if global_batch is not None:
+        require_whole("global_batch", global_batch, LARGEST_BATCH)
+        micro_batches = np.maximum(1, global_batch // (plan.data * plan.micro_batch))
+    if isinstance(shape, ConvolutionalShape):
+        terms = image_memory(
+            shape, plan, micro_batches, image_size=image_size, precision=precision,
+            states=states, head_only=trainable == "head",
+        )  # fmt: skip
+    else:
+        require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
+        if not 0 <= predicted_share <= 1:
+            raise InvalidValueError(
+                f"predicted_share must be from 0 to 1, not {predicted_share}.",
+                "Give the share of positions that the output head predicts.",
+            )
+        terms = stage_memory(
+            shape, plan, micro_batches, sequence_length=sequence_length, precision=precision,
+            states=states, trainable=trainable, predicted_share=predicted_share,
+            dropout=trains_with_dropout(shape) if dropout is None else dropout,
+            implementation=implementation, capacity_factor=capacity_factor,
+        )  # fmt: skip
+    dynamic = terms["activations"] + terms["temporary buffers"]
+    return terms | {
+        "framework": np.broadcast_to(framework_bytes, np.shape(dynamic)),
+        "fragmentation": fragmentation * dynamic,
     }
 
 
 def largest_micro_batch(
-    shape: TransformerShape,
+    shape: Shape,
     *,
     memory_bytes: float,
-    sequence_length: int,
+    sequence_length: int = 0,
     at_most: int,
+    plan: Plan | None = None,
     precision: str = "fp16",
     recompute: Recompute = "none",
     predicted_share: float = 1.0,
+    **options: Any,
 ) -> int:
     """Return the largest divisor of `at_most` whose step fits in `memory_bytes`.
 
-    `at_most` is a device's share of the global batch; what doesn't fit at once is accumulated.
+    `at_most` is a data-parallel group's share of the global batch; what doesn't fit at once is
+    accumulated. `plan` says all but the micro-batch; without one it is a device alone with
+    `recompute`. `options` are those of `training_memory`.
     Raises LabError when not even one sequence fits.
     """
     require_positive(memory_bytes=memory_bytes)
     require_whole("at_most", at_most, LARGEST_BATCH)
-    needed = 0
-    for micro_batch in range(at_most, 0, -1):
-        if at_most % micro_batch:
-            continue
-        needed = sum(
-            training_memory(
-                shape,
-                sequence_length=sequence_length,
-                micro_batch=micro_batch,
-                precision=precision,
-                recompute=recompute,
-                predicted_share=predicted_share,
-            ).values()
-        )
-        if needed <= memory_bytes:
-            return micro_batch
-    raise LabError(
-        f"One sequence needs {format_bytes(needed)} and the device has"
-        f" {format_bytes(memory_bytes)}.",
-        "Use a device with more memory, a shorter sequence or recompute='full'.",
+    sizes = np.array([n for n in range(1, at_most + 1) if at_most % n == 0])
+    chosen = plan or Plan(recompute=recompute)
+    states = options.pop("states", None) or StateBytes.of(
+        precision, options.pop("optimizer", "adam")
     )
+    terms = device_memory(
+        shape,
+        replace(PlanDimensions.of(chosen), micro_batch=sizes),
+        sequence_length=sequence_length,
+        global_batch=at_most * chosen.data,
+        precision=precision,
+        states=states,
+        predicted_share=predicted_share,
+        **options,
+    )
+    needs = np.asarray(sum(terms.values()))
+    fitting = sizes[needs <= memory_bytes]
+    if not fitting.size:
+        raise LabError(
+            f"One sequence needs {format_bytes(float(needs[0]))} and the device has"
+            f" {format_bytes(memory_bytes)}.",
+            "Use a device with more memory, a shorter sequence or recompute='full'.",
+        )
+    return int(fitting.max())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
 
 Projection = Literal["query", "key", "value", "output", "mlp"]
 PROJECTIONS: tuple[Projection, ...] = ("query", "key", "value", "output", "mlp")
@@ -37,6 +38,38 @@ class LowRank:
                 "Use 4, 8, 16 or 32.",
             )
 
+    def parameters(self, shape: TransformerShape) -> int:
+        """Adapter parameters: `rank` times the inputs and outputs of every adapted projection.
+
+        A decoder layer's cross attention is adapted as its self-attention is, and every expert.
+        """
+        d, q, kv = shape.hidden, shape.query_hidden, shape.kv_hidden
+        both = shape.layers + shape.decoder_layers
+        attentions = both + shape.decoder_layers
+        mlps = both * max(1, shape.experts) * shape.mlp_matrices
+        sizes = {
+            "query": attentions * (d + q),
+            "key": attentions * (d + kv),
+            "value": attentions * (d + kv),
+            "output": attentions * (q + d),
+            "mlp": mlps * (d + shape.ffn),
+        }
+        return self.rank * sum(sizes[target] for target in set(self.targets))
+
 
 Trainable = Literal["all", "head"] | LowRank
 """Everything, only what sits on a frozen model's output, or low-rank adapters."""
+
+
+def require_trainable(trainable: Trainable, shape: Shape) -> None:
+    """Raise InvalidValueError for what is none of the three, and for adapters on images."""
+    if not (isinstance(trainable, LowRank) or trainable in ("all", "head")):
+        raise InvalidValueError(
+            f"trainable must be 'all', 'head' or LowRank(...), not {trainable!r}.",
+            "Give one of the three.",
+        )
+    if isinstance(trainable, LowRank) and isinstance(shape, ConvolutionalShape):
+        raise InvalidValueError(
+            "LoRA adapts the projections of Transformers; a convolutional network has none.",
+            "Use trainable='all' or 'head'.",
+        )

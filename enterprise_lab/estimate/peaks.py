@@ -1,0 +1,88 @@
+"""Predictions of recorded memory peaks, and how far off they are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from enterprise_lab.estimate.activations import Implementation
+from enterprise_lab.estimate.inference_memory import inference_memory
+from enterprise_lab.estimate.memory import training_memory
+from enterprise_lab.estimate.plan import Plan
+from enterprise_lab.estimate.states import StateBytes
+from enterprise_lab.estimate.trainable import LowRank, Trainable
+from enterprise_lab.shapes import ConvolutionalShape, Shape, shape_from_hf_config
+from enterprise_lab.shapes.networks import resnet
+
+_BITS = {"fp32": 32, "bf16": 16}
+
+
+def peak_shape(parameters: Mapping[str, Any]) -> Shape:
+    """Return the shape of a recorded peak's model."""
+    config = json.loads(parameters["config"])
+    if config["model_type"] == "resnet":
+        layers = resnet(tuple(config["depths"]), bottleneck=config["layer_type"] == "bottleneck")
+        return ConvolutionalShape(parameters["model"], layers)
+    return shape_from_hf_config(config)
+
+
+def predicted_peak(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes by term of the work that a recorded peak's `parameters` describe.
+
+    The work is that of Hugging Face modules on one device, without framework and fragmentation,
+    which the allocator of a CPU doesn't have. In 16 bits, optimizer states have them too.
+    """
+    shape, it = peak_shape(parameters), parameters
+    bits = _BITS[it["precision"]]
+    written = (
+        Implementation()
+        if isinstance(shape, ConvolutionalShape)
+        else replace(Implementation.of_transformers(shape), mask_bytes=bits // 8)
+    )
+    if it["work"] == "inference":
+        return inference_memory(
+            shape, batch=it["batch"], input_length=it["length"], output_length=it["output"],
+            weight_bits=bits, cache_bits=bits, image_size=it["length"], implementation=written,
+            fragmentation=0, framework_bytes=0,
+        )  # fmt: skip
+    trainable: Trainable = it["trainable"]
+    if it["trainable"].startswith("lora"):
+        trainable = LowRank(rank=int(it["trainable"].split()[1]), base_bits=bits)
+    return training_memory(
+        shape,
+        sequence_length=it["length"],
+        plan=Plan(
+            micro_batch=it["batch"],
+            recompute=it["recompute"],
+            flash_attention=it["attention"] == "sdpa",
+        ),
+        global_batch=it["batch"],
+        precision=it["precision"],
+        states=StateBytes.of(it["precision"], it["optimizer"], masters="bf16"),
+        trainable=trainable,
+        image_size=it["length"],
+        dropout=it["dropout"] > 0,
+        implementation=written,
+        fragmentation=0,
+        framework_bytes=0,
+    )
+
+
+def memory_residuals(
+    peaks: Iterable[tuple[Mapping[str, Any], float]],
+) -> list[tuple[str, float]]:
+    """Give the family and the logarithm of measured over predicted of recorded peaks.
+
+    `peaks` are the parameters and the bytes of each. No coefficient is fitted to peaks, so each
+    prediction is made without its row.
+    """
+    return [
+        (
+            json.loads(parameters["config"])["model_type"],
+            math.log(measured / sum(predicted_peak(parameters).values())),
+        )
+        for parameters, measured in peaks
+    ]
