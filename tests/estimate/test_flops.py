@@ -133,7 +133,9 @@ def test_full_recomputation_matches_the_flop_counter(build, layers):
     mine = sum(training_flops(shape, sequence_length=256, recompute="full").values())
     mask = torch.zeros(1, 1, 256, 256, device="meta")
     with set_checkpoint_early_stop(False):
-        theirs = real.counted(lambda: module(real.tokens(1, 256), use_cache=False), backward=True)
+        theirs = real.counted(
+            lambda: module(real.tokens(1, 256), attention_mask=mask, use_cache=False), backward=True
+        )
     assert mine == pytest.approx(theirs, rel=TOLERANCE)
 
 
