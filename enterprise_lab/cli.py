@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from enterprise_lab import __version__, calibrate_command
+from enterprise_lab import __version__
+from enterprise_lab.commands import calibrate
 from enterprise_lab.errors import LabError
 
 app = typer.Typer(
@@ -62,7 +63,7 @@ def doctor() -> None:
     console.print(labs)
 
 
-app.command()(calibrate_command.calibrate)
+app.command()(calibrate.calibrate)
 
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)
 app.add_typer(release_app, name="release")

@@ -1,36 +1,41 @@
-"""Shapes to FLOPs, memory and time: arithmetic only, the same on every machine."""
+"""Shapes to FLOPs, memory and time, with intervals: arithmetic only, the same on every machine."""
 
-from enterprise_lab.estimate.efficiency import (
-    GATHERED_SHARE,
-    Efficiency,
-    published_efficiency,
-    run_efficiency,
+from enterprise_lab.estimate.activations import activation_bytes
+from enterprise_lab.estimate.flops import (
+    forward_flops,
+    rule_of_thumb_flops,
+    training_flops,
 )
-from enterprise_lab.estimate.flops import forward_flops, rule_of_thumb_flops, training_flops
-from enterprise_lab.estimate.memory import (
-    StateBytes,
-    activation_bytes,
-    largest_micro_batch,
-    training_memory,
-)
-from enterprise_lab.estimate.training import Plan, TrainingEstimate, training
+from enterprise_lab.estimate.inference import inference
+from enterprise_lab.estimate.inference_estimate import InferenceEstimate
+from enterprise_lab.estimate.inference_memory import inference_memory
+from enterprise_lab.estimate.memory import largest_micro_batch, training_memory
+from enterprise_lab.estimate.plan import Plan
+from enterprise_lab.estimate.states import StateBytes
+from enterprise_lab.estimate.trainable import LowRank
+from enterprise_lab.estimate.training import GATHERED_SHARE, Checkpoints, training
+from enterprise_lab.estimate.training_estimate import TrainingEstimate
 from enterprise_lab.estimate.value import Estimate
-from enterprise_lab.shapes import TransformerShape
+from enterprise_lab.shapes import ConvolutionalShape, TransformerShape, shape_from_hf_config
 
 __all__ = [
     "GATHERED_SHARE",
-    "Efficiency",
+    "Checkpoints",
+    "ConvolutionalShape",
     "Estimate",
+    "InferenceEstimate",
+    "LowRank",
     "Plan",
     "StateBytes",
     "TrainingEstimate",
     "TransformerShape",
     "activation_bytes",
     "forward_flops",
+    "inference",
+    "inference_memory",
     "largest_micro_batch",
-    "published_efficiency",
     "rule_of_thumb_flops",
-    "run_efficiency",
+    "shape_from_hf_config",
     "training",
     "training_flops",
     "training_memory",

@@ -15,7 +15,8 @@ from enterprise_lab.estimate.model_dimensions import Figures
 from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
 
 STACKS = ("LLM training", "encoder training", "CNN training", "encoder inference",
-          "CNN inference", "generation", "CPU")  # fmt: skip
+          "CNN inference", "generation", "Neuron", "CPU training", "CPU inference",
+          "CPU image training", "CPU image inference")  # fmt: skip
 """Software that launches, fuses and overlaps differently, and was therefore fitted apart."""
 PRECISION_CLASS = {"fp32": "fp32", "tf32": "tf32", "fp16": "16 bit", "bf16": "16 bit",
                    "fp8": "8 bit", "int8": "8 bit"}  # fmt: skip
@@ -62,8 +63,9 @@ class Coefficients:
     """What a step takes beside its layers: the optimizer's launches, the input, the loop."""
 
 
-SHARED = ("half_size", "memory_share", "flash_share", "score_traffic", "cache_share", "vector_share", "link_share",
-          "network_share", "gather_share", "overlap_loss", "hop_seconds")  # fmt: skip
+SHARED = ("half_size", "memory_share", "flash_share", "score_traffic", "cache_share",
+          "vector_share", "link_share", "network_share", "gather_share", "overlap_loss",
+          "hop_seconds")  # fmt: skip
 BY_STACK = ("elementwise_traffic", "layer_overhead_seconds", "step_overhead_seconds")
 
 
@@ -79,17 +81,22 @@ class Calibration:
         """Return the coefficients of one case, or arrays for as many as are named."""
 
         def share(one: str) -> float:
-            return self.figures[f"matmul_share, {PRECISION_CLASS[one]}"]
+            processor = f"matmul_share, {stack}"
+            return (
+                self.figures.get(processor) or self.figures[f"matmul_share, {PRECISION_CLASS[one]}"]
+            )
 
         def at_least_16_bits(one: str) -> str:
             return "bf16" if PRECISION_CLASS[one] == "8 bit" else one
 
         if isinstance(stack, str) and isinstance(precision, str):
-            own = {name: self.figures[f"{name}, {stack}"] for name in BY_STACK}
+            own = {
+                name: self.figures.get(f"{name}, {stack}", self.figures.get(name))
+                for name in (*SHARED, *BY_STACK)
+            }
             return Coefficients(
                 matmul_share=share(precision),
                 attention_share=share(at_least_16_bits(precision)),
-                **{name: self.figures[name] for name in SHARED},
                 **own,
             )
         each = [self.coefficients(one, at) for one, at in zip(stack, precision, strict=True)]
@@ -105,21 +112,26 @@ def training_stack(
     Encoders without fused attention were measured in the frameworks of their time, everything
     else of Transformers in today's; processors have their own.
     """
-    if chip.is_processor:
-        return "CPU"
     if isinstance(shape, ConvolutionalShape):
-        return "CNN training"
+        return "CPU image training" if chip.is_processor else "CNN training"
+    if chip.is_processor:
+        return "CPU training"
     if shape.kind == "encoder" and not flash_attention:
         return "encoder training"
     return "LLM training"
 
 
 def serving_stack(shape: TransformerShape | ConvolutionalShape, chip: Accelerator) -> str:
-    """Return the software that a forward pass or generation is assumed to run on."""
-    if chip.is_processor:
-        return "CPU"
+    """Return the software that a forward pass or generation is assumed to run on.
+
+    AWS's own chips, whose compiler keeps activations on the chip, have theirs.
+    """
+    if chip.vendor == "AWS":
+        return "Neuron"
     if isinstance(shape, ConvolutionalShape):
-        return "CNN inference"
+        return "CPU image inference" if chip.is_processor else "CNN inference"
+    if chip.is_processor:
+        return "CPU inference"
     return "encoder inference" if shape.kind == "encoder" else "generation"
 
 

@@ -6,9 +6,7 @@ from enterprise_lab.catalog import Accelerator
 from enterprise_lab.estimate.intervals import Case
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.trainable import LowRank, Trainable
-from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
-
-Shape = TransformerShape | ConvolutionalShape
+from enterprise_lab.shapes import Shape, TransformerShape
 
 
 def training_case(

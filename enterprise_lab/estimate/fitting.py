@@ -35,7 +35,11 @@ _STACK = {
     "encoder inference": (Prior(1.5, 1.5), Prior(200e-6, 3), Prior(1e-3, 3)),
     "CNN inference": (Prior(1.0, 1.5), Prior(60e-6, 3), Prior(1e-3, 3)),
     "generation": (Prior(1.0, 1.5), Prior(50e-6, 3), Prior(1e-3, 3)),
-    "CPU": (Prior(1.0, 1.5), Prior(100e-6, 3), Prior(1e-3, 3)),
+    "Neuron": (Prior(0.5, 3), Prior(50e-6, 3), Prior(1e-3, 3)),
+    "CPU training": (Prior(1.0, 3), Prior(100e-6, 3), Prior(1e-3, 3)),
+    "CPU inference": (Prior(1.0, 3), Prior(100e-6, 3), Prior(1e-3, 3)),
+    "CPU image training": (Prior(1.0, 3), Prior(20e-6, 3), Prior(1e-3, 3)),
+    "CPU image inference": (Prior(1.0, 3), Prior(20e-6, 3), Prior(1e-3, 3)),
 }
 PRIORS: Mapping[str, Prior] = {
     "half_size": Prior(60, 2),
@@ -49,6 +53,12 @@ PRIORS: Mapping[str, Prior] = {
     "gather_share": Prior(0.4, 3),
     "overlap_loss": Prior(0.3, 3),
     "hop_seconds": Prior(5e-6, 2),
+    "matmul_share, Neuron": Prior(0.6, 1.5),
+    "memory_share, Neuron": Prior(5.0, 3),
+    **{
+        f"matmul_share, CPU {work}": Prior(0.8, 1.5)
+        for work in ("training", "inference", "image training", "image inference")
+    },
     **{f"matmul_share, {name}": prior for name, prior in _MATMUL.items()},
     **{
         f"{name}, {stack}": prior

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -19,6 +19,9 @@ DOUBLING = 0.1
 NOVELTY = 0.1
 """Logarithmic error to expect of each thing that none of the rows has: a chip, a precision, a
 way of sharing work. Leaving whole chips or frameworks out of the fit shows about that much."""
+
+ONE_FOLD = 2.0
+"""Scale of an interval where all rows share a model, framework or chip: they say little of others."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,17 @@ class Case:
 class Family:
     """Rows of one kind: how many, where from, what they cover and how far off predictions were.
 
-    `low` and `high` bound the logarithm of observed over predicted in `COVERAGE` of the rows,
-    each predicted by a fit that hadn't seen it nor those like it.
+    Predictions came from fits that had seen neither the row nor its fold: the rows that share its
+    model, framework or chip.
     """
 
     name: str
     rows: int
     sources: tuple[str, ...]
-    low: float
-    high: float
+    spread: float
+    """Absolute logarithm of observed over predicted that `COVERAGE` of the rows keep to."""
+    scale: float
+    """How much wider an interval from other folds must be to hold `COVERAGE` of a fold's rows."""
     parameters: tuple[float, float]
     length: tuple[float, float]
     devices: tuple[float, float]
@@ -60,13 +65,35 @@ class Family:
         cls,
         name: str,
         cases: Sequence[Case],
-        residuals: Collection[float],
-        sources: Collection[str],
+        residuals: Sequence[float],
+        folds: Sequence[str],
+        sources: Sequence[str],
     ) -> Family:
         """Sum up rows: their cases and the logarithms of observed over predicted."""
-        tail = (1 - COVERAGE) / 2
-        low, high = np.quantile(np.array(residuals), [tail, 1 - tail])
+        whole = cls._unscaled(name, cases, residuals, sources)
+        needed: list[float] = []
+        for fold in _distinct(folds):
+            others = [i for i, its in enumerate(folds) if its != fold]
+            if not others:
+                return replace(whole, scale=ONE_FOLD)
+            rest = cls._unscaled(
+                name, *([x[i] for i in others] for x in (cases, residuals, sources))
+            )  # type: ignore[misc]
+            needed += [
+                abs(residuals[i]) / rest.half_width(cases[i])
+                for i, its in enumerate(folds)
+                if its == fold
+            ]
+        return replace(whole, scale=float(np.quantile(needed, COVERAGE)))
 
+    @classmethod
+    def _unscaled(
+        cls,
+        name: str,
+        cases: Sequence[Case],
+        residuals: Sequence[float],
+        sources: Sequence[str],
+    ) -> Family:
         def span(field: str) -> tuple[float, float]:
             sizes = [getattr(case, field) for case in cases]
             return min(sizes), max(sizes)
@@ -75,8 +102,8 @@ class Family:
             name=name,
             rows=len(cases),
             sources=_distinct(sources),
-            low=min(0.0, float(low)),
-            high=max(0.0, float(high)),
+            spread=float(np.quantile(np.abs(residuals), COVERAGE)),
+            scale=1.0,
             parameters=span("parameters"),
             length=span("length"),
             devices=span("devices"),
@@ -85,15 +112,19 @@ class Family:
             ways=_distinct(way for case in cases for way in case.ways),
         )
 
-    def bounds(self, case: Case) -> tuple[float, float]:
-        """Return the factors from a prediction to the ends of its interval."""
-        wider = 1 + DOUBLING * sum(
+    def half_width(self, case: Case) -> float:
+        """Return half the width of the interval of a case's logarithm."""
+        doublings = sum(
             _doublings_outside(getattr(case, field), getattr(self, field))
             for field in ("parameters", "length", "devices")
         )
-        unseen = NOVELTY**2 * len(self.unseen(case))
-        low, high = (math.hypot(wider * end, math.sqrt(unseen)) for end in (self.low, self.high))
-        return math.exp(-low), math.exp(high)
+        unseen = NOVELTY * math.sqrt(len(self.unseen(case)))
+        return self.scale * math.hypot(self.spread * (1 + DOUBLING * doublings), unseen)
+
+    def bounds(self, case: Case) -> tuple[float, float]:
+        """Return the factors from a prediction to the ends of its interval."""
+        factor = math.exp(self.half_width(case))
+        return 1 / factor, factor
 
     def unseen(self, case: Case) -> list[str]:
         """List what the case has and no row does."""

@@ -22,14 +22,10 @@ from enterprise_lab.estimate.plan import RECOMPUTE, Plan
 from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
 from enterprise_lab.estimate.step_time import training_step_seconds
 from enterprise_lab.estimate.system import System
+from enterprise_lab.estimate.training import GATHERED_SHARE
 from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
 
 Floats = npt.NDArray[np.float64]
-GATHERED_SHARE = 20 / 128
-"""Share of positions for which BERT recipes run the output head: at most 20 in 128 tokens.
-
-Source: google-research/bert README, `max_predictions_per_seq`; 80 in 512 is the same share.
-"""
 
 
 class Observations(ABC):
@@ -67,7 +63,7 @@ class Observations(ABC):
         row, case = self.rows[index], self.cases[index]
         batch = getattr(row, "micro_batch", None) or row.batch
         return (
-            f"{row.model}, {case.devices:g} x {row.accelerator}, {row.precision},"
+            f"{row.model}, {case.devices:g} x {case.accelerator}, {row.precision},"
             f" {case.length:g} long, batch {batch}"
         )
 
@@ -200,7 +196,9 @@ class EncoderInference(Serving):
 
     @property
     def folds(self) -> list[str]:
-        """The framework."""
+        """The framework, or the model where all rows share one."""
+        if self.stack == "Neuron":
+            return [row.model for row in self.rows]
         return [row.framework.split()[0] for row in self.rows]
 
     def predict(self, calibration: Calibration) -> Floats:
@@ -286,8 +284,8 @@ class Images(Observations):
 
     @property
     def folds(self) -> list[str]:
-        """The accelerator."""
-        return [row.accelerator for row in self.rows]
+        """The accelerator at a precision."""
+        return [f"{row.accelerator}, {row.precision}" for row in self.rows]
 
     @cached_property
     def seconds(self) -> Floats:
@@ -338,11 +336,15 @@ def all_observations() -> tuple[Observations, ...]:
     large = [row for row in training if row.zero == 3]
     encoders = [row for row in training if row.zero != 3 and not row.image_size]
     images = [row for row in training if row.image_size]
+    neuron = {chip.name for chip in catalog.accelerators(vendor="AWS")}
+    on_neuron = [row for row in kind("encoder") if row.accelerator in neuron]
+    on_gpus = [row for row in kind("encoder") if row.accelerator not in neuron]
     return (
         TransformerTraining(large, "LLM training", "LLM training"),
         TransformerTraining(encoders, "encoder training", "encoder training"),
         Images(images, "CNN training", "CNN training", training=True),
-        EncoderInference(kind("encoder"), "encoder inference", "encoder inference"),
+        EncoderInference(on_gpus, "encoder inference", "encoder inference"),
+        EncoderInference(on_neuron, "Neuron", "Neuron inference"),
         Images(kind("image"), "CNN inference", "CNN inference", training=False),
         Generation(kind("prefill"), "generation", "prefill"),
         Generation(kind("generation"), "generation", "batched generation"),

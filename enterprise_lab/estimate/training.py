@@ -2,224 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+
+import numpy as np
 
 from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator
-from enterprise_lab.errors import InvalidValueError, LabError, require_positive, require_whole
-from enterprise_lab.estimate.efficiency import Efficiency
-from enterprise_lab.estimate.flops import Causal, Recompute, training_flops
-from enterprise_lab.estimate.memory import LARGEST_BATCH, StateBytes, training_memory
-from enterprise_lab.estimate.value import Estimate, html_table
-from enterprise_lab.shapes import TransformerShape
-from enterprise_lab.units import format_si
+from enterprise_lab.catalog.nodes import Node
+from enterprise_lab.errors import InvalidValueError, require_positive, require_whole
+from enterprise_lab.estimate import legality
+from enterprise_lab.estimate.calibration import Calibration, calibration, training_stack
+from enterprise_lab.estimate.cases import training_case
+from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
+from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.flops import Causal, training_flops
+from enterprise_lab.estimate.intervals import families
+from enterprise_lab.estimate.memory import training_memory
+from enterprise_lab.estimate.model_dimensions import ModelDimensions
+from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan
+from enterprise_lab.estimate.states import Optimizer, StateBytes
+from enterprise_lab.estimate.step_time import Trained, training_step_seconds
+from enterprise_lab.estimate.system import System
+from enterprise_lab.estimate.trainable import LowRank, Trainable
+from enterprise_lab.estimate.training_estimate import TrainingEstimate
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+
+GATHERED_SHARE = 20 / 128
+"""Share of positions for which BERT recipes run the output head: at most 20 in 128 tokens.
+
+Source: google-research/bert README, `max_predictions_per_seq`; 80 in 512 is the same share.
+"""
+CHECKPOINT_BYTES = 12
+"""Written for each parameter: fp32 weight and Adam's two moments."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a step is spread: data-parallel devices, sequences at once on each, recomputation."""
+class Checkpoints:
+    """Saving the training's state: every so many steps, while it waits, at so many bytes/s."""
 
-    data: int = 1
-    micro_batch: int = 1
-    recompute: Recompute = "none"
+    every_steps: int
+    bytes_per_second: float
 
     def __post_init__(self) -> None:
-        for name in ("data", "micro_batch"):
-            require_whole(name, getattr(self, name), LARGEST_BATCH)
-
-
-@dataclass(frozen=True)
-class TrainingEstimate:
-    """FLOPs, memory and time of a training run, as predicted; made by `training`."""
-
-    shape: TransformerShape
-    accelerator: Accelerator
-    plan: Plan
-    precision: str
-    sequence_length: int
-    global_batch: int
-    tokens: float | None
-    efficiency: Efficiency
-    flop_terms: Mapping[str, int]
-    """FLOPs of one step, forward and backward, by part of the model."""
-    memory_terms: Mapping[str, int]
-
-    @property
-    def parameters(self) -> int:
-        """Exact number of parameters."""
-        return self.shape.parameters
-
-    @cached_property
-    def hardware_flops_per_step(self) -> int:
-        """FLOPs of one step with what is computed a second time."""
-        return sum(self.flop_terms.values())
-
-    @property
-    def model_flops_per_step(self) -> int:
-        """FLOPs of one step, each counted once."""
-        return self.hardware_flops_per_step - self.flop_terms["recomputation"]
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Tokens of one global batch."""
-        return self.sequence_length * self.global_batch
-
-    @property
-    def steps(self) -> float:
-        """Optimizer steps of the whole run; LabError when the estimate is of one step only."""
-        if self.tokens is None:
-            raise LabError(
-                "This estimate is of a single step: the number of tokens wasn't given.",
-                "Give estimate.training(..., tokens=...) for the whole run.",
-            )
-        return self.tokens / self.tokens_per_step
-
-    @property
-    def peak_flops(self) -> float:
-        """Peak FLOP/s of all devices together."""
-        return self.accelerator.peak_flops(self.precision) * self.plan.data
-
-    @property
-    def peak_is_unverified(self) -> bool:
-        """Whether the chip's peak was recalled and not read in a source."""
-        return f"{self.precision}_tflops" in self.accelerator.unverified
-
-    @cached_property
-    def step_seconds(self) -> Estimate:
-        """Seconds of one optimizer step: hardware FLOPs over peak times efficiency."""
-        ideal = self.hardware_flops_per_step / self.peak_flops
-        share = self.efficiency
-        return Estimate(
-            value=ideal / share.value,
-            low=None if share.high is None else ideal / share.high,
-            high=None if share.low is None else ideal / share.low,
-            unit="s",
-            source=f"FLOPs / (devices x peak x efficiency); efficiency: {share.source}",
-        )
-
-    @property
-    def training_seconds(self) -> Estimate:
-        """Seconds of the whole run; LabError when the estimate is of one step only."""
-        return self.step_seconds.scaled(self.steps, "s", "steps x seconds a step")
-
-    @property
-    def tokens_per_second(self) -> Estimate:
-        """Tokens all devices get through in a second."""
-        step = self.step_seconds
-        return Estimate(
-            value=self.tokens_per_step / step.value,
-            low=None if step.high is None else self.tokens_per_step / step.high,
-            high=None if step.low is None else self.tokens_per_step / step.low,
-            unit="token/s",
-            source="tokens a step / seconds a step",
-        )
-
-    @property
-    def mfu(self) -> Estimate:
-        """Model FLOP/s over peak (Chowdhery et al. 2022, appendix B)."""
-        once = self.model_flops_per_step / self.hardware_flops_per_step
-        share = self.efficiency
-        return Estimate(
-            value=share.value * once,
-            low=None if share.low is None else share.low * once,
-            high=None if share.high is None else share.high * once,
-            unit="1",
-            source=share.source,
-        )
-
-    @property
-    def memory_bytes_per_device(self) -> Estimate:
-        """Bytes of weights, gradients, optimizer states and activations on each device."""
-        return Estimate(
-            value=sum(self.memory_terms.values()),
-            unit="B",
-            source="tensors only; the framework's own memory and fragmentation come on top",
-            terms=self.memory_terms,
-        )
-
-    def _repr_html_(self) -> str:
-        chip = self.accelerator
-        mark = " (unverified)" if self.peak_is_unverified else ""
-        rows: list[tuple[str, ...]] = [
-            ("parameters", f"{self.parameters:,}", "estimated, exact count"),
-            *(
-                (f"FLOPs a step: {name}", format_si(flops, "FLOP"), "")
-                for name, flops in self.flop_terms.items()
-                if flops
-            ),
-            (
-                "FLOPs a step",
-                format_si(self.hardware_flops_per_step, "FLOP"),
-                "estimated, exact count",
-            ),
-            *(
-                (f"memory: {name}", str(Estimate(size, "B", "")), "")
-                for name, size in self.memory_terms.items()
-            ),
-            ("memory a device", str(self.memory_bytes_per_device), "estimated"),
-            ("peak", format_si(self.peak_flops, "FLOP/s") + mark, "published"),
-            ("efficiency", str(self.mfu), "published"),
-            ("time a step", str(self.step_seconds), "estimated"),
-        ]
-        if self.tokens is not None:
-            rows.append(("time in all", str(self.training_seconds), "estimated"))
-        title = f"{self.plan.data} x {chip.name}, {self.precision}; {self.efficiency.source}"
-        return html_table(rows, header=("", "figure", "origin"), caption=title)
+        require_whole("every_steps", self.every_steps, LARGEST_BATCH)
+        require_positive(bytes_per_second=self.bytes_per_second)
 
 
 def training(
-    shape: TransformerShape,
+    shape: Shape,
     *,
-    sequence_length: int,
+    sequence_length: int = 0,
     global_batch: int,
-    accelerator: str,
-    efficiency: Efficiency,
+    accelerator: str | Accelerator,
     plan: Plan | None = None,
     precision: str = "fp16",
     causal: Causal = "full",
     tokens: float | None = None,
-    predicted_share: float = 1.0,
+    predicted_share: float | None = None,
+    image_size: int = 224,
+    optimizer: Optimizer = "adam",
     states: StateBytes | None = None,
+    trainable: Trainable = "all",
+    node: Node | None = None,
+    samples_per_second: float | None = None,
+    checkpoints: Checkpoints | None = None,
+    fitted: Calibration | None = None,
 ) -> TrainingEstimate:
     """Predict the FLOPs, memory and time of training.
 
     `sequence_length` in tokens, `global_batch` in sequences over all devices, `tokens` in all
-    (None: one step only). fp16 and bf16 are mixed precision with fp32 states unless `states` says
-    otherwise. `efficiency` is the share of peak the hardware's FLOPs reach; see
-    `published_efficiency`. `causal` and `predicted_share` as in `flops.forward_flops`.
+    (None: one step only); convolutional networks take `sequence_length=0`, batches and tokens
+    count images then, of `image_size` squared pixels. Without a plan one device does the whole
+    batch at once. fp16 and bf16 are mixed precision with fp32 states unless `states` says
+    otherwise. `causal` says which attention scores FLOPs count and changes nothing else.
+    `predicted_share` is the share of positions that the vocabulary head predicts: by default all
+    in a decoder, none in an encoder (`GATHERED_SHARE` for BERT's pre-training). `node` says how
+    devices are joined, by default as in the maker's own machines. `samples_per_second` is what
+    the input pipeline delivers, by default more than is needed.
 
-    Raises LabError for an unknown chip, a precision it lacks, a batch the plan doesn't divide,
-    and for sizes that can't be.
+    Raises LabError for an unknown chip, a precision it lacks, a plan the shape or the batch
+    doesn't allow, and for sizes that can't be.
     """
-    for given, kind, what in (
-        (shape, TransformerShape, "a shape, such as catalog.model('bert-base-uncased').shape"),
-        (efficiency, Efficiency, "an efficiency with its source: estimate.Efficiency(0.4, 'why')"),
-        (plan, Plan | None, "a plan, such as estimate.Plan(data=8)"),
-    ):
-        if not isinstance(given, kind):
-            raise InvalidValueError(f"{given!r} is not what is needed here.", f"Give {what}.")
+    _check_kinds(shape, plan)
     require_whole("global_batch", global_batch, LARGEST_BATCH)
     if tokens is not None:
         require_positive(tokens=tokens)
-    plan = plan or Plan(micro_batch=global_batch)
-    at_once = plan.data * plan.micro_batch
-    if global_batch % at_once:
-        raise InvalidValueError(
-            f"A global batch of {global_batch} can't be split over {plan.data} devices with"
-            f" {plan.micro_batch} sequences at once on each.",
-            f"The nearest batch that can: {max(at_once, round(global_batch / at_once) * at_once)}.",
-        )
-    chip = catalog.accelerator(accelerator)
+    chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
     chip.peak_flops(precision)
+    if precision == "int8":
+        raise InvalidValueError("Nobody trains in int8.", "Use bf16, fp16, tf32, fp32 or fp8.")
+    plan = plan or Plan(micro_batch=global_batch)
+    legality.check(shape, plan, global_batch=global_batch, sequence_length=sequence_length)
+    share = _predicted_share(shape) if predicted_share is None else predicted_share
     per_sequence = training_flops(
         shape,
         sequence_length=sequence_length,
+        image_size=image_size,
         causal=causal,
-        predicted_share=predicted_share,
+        predicted_share=share,
         recompute=plan.recompute,
+        trainable=trainable,
     )
+    stack = training_stack(shape, plan.flash_attention, chip)
+    fit = (fitted or calibration()).coefficients(stack, precision)
+    system = System.of(chip, precision, node)
+    if isinstance(shape, ConvolutionalShape):
+        step = image_seconds(
+            ImageDimensions.of(shape, image_size),
+            system,
+            fit,
+            batch=plan.micro_batch,
+            passes=global_batch // (plan.data * plan.micro_batch),
+            data=plan.data,
+            training=True,
+        )
+    else:
+        step = training_step_seconds(
+            ModelDimensions.of(shape),
+            PlanDimensions.of(plan),
+            system,
+            fit,
+            sequence_length=sequence_length,
+            global_batch=global_batch,
+            predicted_share=share,
+            trained=_trained(shape, trainable),
+        )
+    seconds = {name: float(np.sum(term)) for name, term in step.items()}
+    seconds |= _waiting(shape, sum(seconds.values()), global_batch, samples_per_second, checkpoints)
     return TrainingEstimate(
         shape=shape,
         accelerator=chip,
@@ -228,15 +137,61 @@ def training(
         sequence_length=sequence_length,
         global_batch=global_batch,
         tokens=tokens,
-        efficiency=efficiency,
         flop_terms={name: global_batch * flops for name, flops in per_sequence.items()},
+        step_terms=seconds,
         memory_terms=training_memory(
             shape,
             sequence_length=sequence_length,
-            micro_batch=plan.micro_batch,
-            precision=precision,
-            recompute=plan.recompute,
-            predicted_share=predicted_share,
+            plan=plan,
+            global_batch=global_batch,
+            precision="bf16" if precision == "fp8" else precision,
+            optimizer=optimizer,
             states=states,
+            trainable=trainable,
+            predicted_share=share,
+            image_size=image_size,
         ),
+        case=training_case(shape, plan, chip, precision, sequence_length or image_size, trainable),
+        time_family=families()[stack],
+        memory_family=families()["memory"],
     )
+
+
+def _check_kinds(shape: object, plan: object) -> None:
+    for given, kind, what in (
+        (shape, Shape, "a shape, such as catalog.model('bert-base-uncased').shape"),
+        (plan, Plan | None, "a plan, such as estimate.Plan(data=8)"),
+    ):
+        if not isinstance(given, kind):
+            raise InvalidValueError(f"{given!r} is not what is needed here.", f"Give {what}.")
+
+
+def _predicted_share(shape: Shape) -> float:
+    return float(not (isinstance(shape, TransformerShape) and shape.kind == "encoder"))
+
+
+def _trained(shape: TransformerShape, trainable: Trainable) -> Trained:
+    if isinstance(trainable, LowRank):
+        share = trainable.parameters(shape) / shape.parameters
+        return Trained(parameters=share, weight_gradients=0.0)
+    if trainable == "head":
+        return Trained(parameters=0.0, weight_gradients=0.0, backward=0.0)
+    return Trained()
+
+
+def _waiting(
+    shape: Shape,
+    seconds: float,
+    global_batch: int,
+    samples_per_second: float | None,
+    checkpoints: Checkpoints | None,
+) -> dict[str, float]:
+    """Seconds a step waits for its input, beside which it computes, and for its checkpoints."""
+    waits = {}
+    if samples_per_second is not None:
+        require_positive(samples_per_second=samples_per_second)
+        waits["input"] = max(0.0, global_batch / samples_per_second - seconds)
+    if checkpoints:
+        written = CHECKPOINT_BYTES * shape.parameters / checkpoints.bytes_per_second
+        waits["checkpoints"] = written / checkpoints.every_steps
+    return waits

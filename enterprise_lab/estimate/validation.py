@@ -131,7 +131,7 @@ def cross_validate(
     for index, rows in enumerate(observations):
         folds = np.array(rows.folds)
         predicted = np.zeros(len(rows))
-        for fold, here in _each(folds):
+        for _, here in _each(folds):
             usable = [~here if i == index else None for i in range(len(observations))]
             predicted[here] = rows.predict(fit(observations, usable, start))[here]
             progress()
@@ -141,7 +141,9 @@ def cross_validate(
 
 def family_of(rows: Observations, held: Sequence[HeldOut]) -> Family:
     """Sum up a family for intervals, from its rows' held-out predictions."""
-    return Family.of(rows.family, rows.cases, [row.residual for row in held], rows.sources)
+    return Family.of(
+        rows.family, rows.cases, [row.residual for row in held], rows.folds, rows.sources
+    )
 
 
 def _with_intervals(rows: Observations, folds: Names, predicted: Floats) -> list[HeldOut]:
@@ -152,7 +154,8 @@ def _with_intervals(rows: Observations, folds: Names, predicted: Floats) -> list
         family = Family.of(
             rows.family,
             [rows.cases[i] for i in others],
-            residuals[others],
+            [float(residuals[i]) for i in others],
+            [rows.folds[i] for i in others],
             [rows.sources[i] for i in others],
         )
         for i in np.flatnonzero(here):

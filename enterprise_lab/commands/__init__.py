@@ -1,0 +1,1 @@
+"""The larger commands of `elab`, a file each."""

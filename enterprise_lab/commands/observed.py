@@ -1,0 +1,45 @@
+"""All that the estimator is fitted to and judged by: published rows and steps recorded by us."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from enterprise_lab import catalog
+from enterprise_lab.estimate.measured_steps import MeasuredStep, measured_observations
+from enterprise_lab.estimate.observations import Observations, all_observations
+from enterprise_lab.measure.records import Record, recorded
+from enterprise_lab.measure.this_machine import accelerator_of
+from enterprise_lab.shapes import Shape, TransformerShape
+
+
+def observed() -> tuple[Observations, ...]:
+    """Return every row by family."""
+    processor = accelerator_of(recorded("cpu_rates"))
+    steps = [
+        MeasuredStep(
+            id=f"cpu{number:02}",
+            model=str(record.parameters["model"]),
+            shape=_shape(record),
+            chip=processor,
+            training=record.parameters["phase"] == "training step",
+            precision=str(record.parameters["precision"]),
+            batch=int(record.parameters["global_batch"]),
+            length=int(
+                record.parameters.get("sequence_length") or record.parameters["image_size"]
+            ),
+            predicted_share=float(record.parameters.get("predicted_share", 0.0)),
+            seconds=record.value,
+            framework=f"PyTorch {record.versions['torch']}, {record.device}",
+            source=f"{record.source}, {record.run}",
+        )
+        for number, record in enumerate(recorded("cpu_steps"), start=1)
+    ]
+    return all_observations() + measured_observations(steps)
+
+
+def _shape(record: Record) -> Shape:
+    its = record.parameters
+    if "image_size" in its:
+        return catalog.model(str(its["model"])).shape
+    known = [field.name for field in fields(TransformerShape) if field.name in its]
+    return TransformerShape(**{name: its[name] for name in known})  # type: ignore[arg-type]

@@ -1,0 +1,146 @@
+"""Steps that were timed on a machine of our own, beside what the time model makes of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from enterprise_lab.catalog import Accelerator
+from enterprise_lab.estimate.calibration import Calibration
+from enterprise_lab.estimate.cases import serving_case, training_case
+from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
+from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.intervals import Case
+from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
+from enterprise_lab.estimate.observations import Floats, Observations
+from enterprise_lab.estimate.plan import Plan
+from enterprise_lab.estimate.serving_time import prefill_seconds
+from enterprise_lab.estimate.step_time import training_step_seconds
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+
+
+@dataclass(frozen=True)
+class MeasuredStep:
+    """A training step or a forward pass on one device, and the seconds it took."""
+
+    id: str
+    model: str
+    shape: Shape
+    chip: Accelerator
+    training: bool
+    precision: str
+    batch: int
+    length: int
+    """Tokens of a sequence, or pixels along an image's edge."""
+    predicted_share: float
+    seconds: float
+    framework: str
+    source: str
+
+
+def measured_observations(steps: Sequence[MeasuredStep]) -> tuple[Observations, ...]:
+    """Group steps by family and by kind of network."""
+    kinds = (
+        (MeasuredTransformers, TransformerShape, True),
+        (MeasuredTransformers, TransformerShape, False),
+        (MeasuredImages, ConvolutionalShape, True),
+        (MeasuredImages, ConvolutionalShape, False),
+    )
+    found = []
+    for make, kind, training in kinds:
+        own = [s for s in steps if isinstance(s.shape, kind) and s.training == training]
+        if own:
+            found.append(make(own, training))
+    return tuple(found)
+
+
+class _Measured(Observations):
+    rows: Sequence[MeasuredStep]
+    kind = ""
+
+    def __init__(self, rows: Sequence[MeasuredStep], training: bool) -> None:
+        name = f"CPU {self.kind}" + ("training" if training else "inference")
+        super().__init__(rows, name, name)
+        self.training = training
+
+    @property
+    def seconds(self) -> Floats:
+        """Observed seconds."""
+        return self.column("seconds")
+
+    @property
+    def folds(self) -> list[str]:
+        """The model."""
+        return [row.model for row in self.rows]
+
+    @cached_property
+    def chips(self) -> list[Accelerator]:
+        """Each row's processor."""
+        return [row.chip for row in self.rows]
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What each row speaks for."""
+        return [
+            training_case(row.shape, Plan(), row.chip, row.precision, row.length)
+            if self.training
+            else serving_case(row.shape, 1, row.chip, row.precision, row.length)
+            for row in self.rows
+        ]
+
+    def predict(self, calibration: Calibration) -> Floats:
+        """Predicted seconds of a step or a pass."""
+        return np.asarray(sum(self._terms(calibration).values()))
+
+    @abstractmethod
+    def _terms(self, calibration: Calibration) -> Mapping[str, Figures]: ...
+
+
+class MeasuredTransformers(_Measured):
+    """Steps of Transformers, with attention written out."""
+
+    @cached_property
+    def models(self) -> ModelDimensions:
+        """Each row's model."""
+        shapes = [row.shape for row in self.rows if isinstance(row.shape, TransformerShape)]
+        return ModelDimensions.stack(shapes)
+
+    def _terms(self, calibration: Calibration) -> Mapping[str, Figures]:
+        fitted = calibration.coefficients([self.stack] * len(self), self.precisions)
+        batch, length = self.column("batch"), self.column("length")
+        share = self.column("predicted_share")
+        if not self.training:
+            return prefill_seconds(
+                self.models, self.systems, fitted, batch=batch, input_length=length, tensor=1.0,
+                flash_attention=0, predicted=share * length,
+            )  # fmt: skip
+        return training_step_seconds(
+            self.models, PlanDimensions(micro_batch=batch), self.systems, fitted,
+            sequence_length=length, global_batch=batch, predicted_share=share,
+        )  # fmt: skip
+
+
+class MeasuredImages(_Measured):
+    """Steps of convolutional networks."""
+
+    kind = "image "
+
+    @cached_property
+    def images(self) -> ImageDimensions:
+        """Each row's network and image size."""
+        each = [
+            ImageDimensions.of(row.shape, row.length)
+            for row in self.rows
+            if isinstance(row.shape, ConvolutionalShape)
+        ]
+        return ImageDimensions.stack(each)
+
+    def _terms(self, calibration: Calibration) -> Mapping[str, Figures]:
+        fitted = calibration.coefficients([self.stack] * len(self), self.precisions)
+        return image_seconds(
+            self.images, self.systems, fitted, batch=self.column("batch"), training=self.training
+        )
