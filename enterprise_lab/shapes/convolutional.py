@@ -109,7 +109,7 @@ class ConvolutionalShape:
             for one in fields(layer):
                 value = getattr(layer, one.name)
                 if isinstance(value, int) and not isinstance(value, bool):
-                    smallest = 0 if one.name == "padding" else 1
+                    smallest = 0 if one.name in ("padding", "weights") else 1
                     require_whole(one.name, value, 100_000_000, smallest)
         if not _fits(self, LARGEST_IMAGE):
             raise InvalidValueError(
