@@ -17,7 +17,7 @@ BEYOND_NODE = "tensor group beyond a node"
 GRID = 2**18
 """Plans looked at together, so that their masks stay in the cache."""
 _LAYOUT = ("data", "tensor", "pipeline", "context", "sequence_parallel", "interleave")
-_ZERO, _RECOMPUTE = np.arange(4), np.arange(len(RECOMPUTE))
+_ZERO = np.arange(4)
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class PlanSpace:
 
     Data, tensor, pipeline and, where `context_parallel`, context degrees whose product is the
     number of devices; sequence parallelism on and off; interleavings that divide the layers; ZeRO
-    0 to 3; all recomputations; micro-batches that divide the global batch. Tensor groups that
-    would leave nodes of `node_devices` are discarded.
+    0 to 3; recomputation, but in convolutional networks, where its time is not estimated;
+    micro-batches that divide the global batch. Tensor groups that would leave nodes of
+    `node_devices` are discarded.
     """
 
     shape: Shape
@@ -44,22 +45,24 @@ class PlanSpace:
         about all plans of its layout if there is any.
         """
         micro_batches = np.array(divisors(self.global_batch))
-        each = len(_ZERO) * len(_RECOMPUTE) * len(micro_batches)
+        recompute = np.arange(1 if isinstance(self.shape, ConvolutionalShape) else len(RECOMPUTE))
+        each = len(_ZERO) * len(recompute) * len(micro_batches)
         layouts = np.array(self._layouts(devices)).T
         for start in range(0, layouts.shape[1], max(1, GRID // each)):
             some = layouts[:, start : start + max(1, GRID // each)]
             axes = {
                 **{name: row[:, None, None, None] for name, row in zip(_LAYOUT, some, strict=True)},
                 "zero": _ZERO[:, None, None],
-                "recompute": _RECOMPUTE[:, None],
+                "recompute": recompute[:, None],
                 "micro_batch": micro_batches,
                 "flash_attention": int(self.flash_attention),
             }
             yield self._sift(devices, PlanDimensions(**axes))
 
     def _layouts(self, devices: int) -> list[tuple[int, ...]]:
-        layers = 1 if isinstance(self.shape, ConvolutionalShape) else self.shape.layers
-        interleavings = divisors(layers)
+        interleavings = (
+            (1,) if isinstance(self.shape, ConvolutionalShape) else divisors(self.shape.layers)
+        )
         return [
             (rest // context, tensor, pipeline, context, together, interleave)
             for tensor in divisors(devices)
