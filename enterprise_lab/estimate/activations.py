@@ -47,20 +47,26 @@ class Implementation:
     """Buffers of the largest tensor's size that an unfused optimizer makes in its step."""
 
     @classmethod
-    def of_transformers(cls, shape: TransformerShape) -> Implementation:
+    def of_transformers(
+        cls, shape: TransformerShape, *, activation: str | None = None
+    ) -> Implementation:
         """Return what Hugging Face's modules keep, as written: without a compiler.
 
-        Theirs of the LLaMA family write out norms and upcast the softmax; those of GPT-2 and GPT-J
-        write out GELU; encoders compute the loss in the model's precision, and T5 all the rest too.
+        Theirs of the LLaMA family write out norms and upcast the softmax; encoders compute the
+        loss in the model's precision, and T5 all the rest too. `activation` is what their config
+        calls it, of which "gelu_new" is written out; None takes the family's usual one: that of
+        GPT-2 for decoders, ReLU for T5.
         """
         modern, both = shape.norm == "rmsnorm", shape.kind == "encoder-decoder"
+        if activation is None and not shape.gated_mlp:
+            activation = "relu" if both else "gelu_new" if shape.kind == "decoder" else "gelu"
         return cls(
             written_out_norms=modern,
             uncast_norm_inputs=modern and both,
-            written_out_gelu=shape.kind == "decoder" and not modern and not shape.gated_mlp,
+            written_out_gelu=activation == "gelu_new",
             repeated_keys=shape.kv_heads < shape.heads,
             fp32_softmax=modern and not both,
-            relu=modern and not shape.gated_mlp,
+            relu=activation == "relu",
             inner_dropout=both,
             fp32_logits=shape.kind == "decoder",
             loss_copies=2,

@@ -14,10 +14,12 @@ from enterprise_lab.estimate.memory import training_memory
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.states import StateBytes
 from enterprise_lab.estimate.trainable import LowRank, Trainable
-from enterprise_lab.shapes import ConvolutionalShape, Shape, shape_from_hf_config
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape, shape_from_hf_config
 from enterprise_lab.shapes.networks import resnet
 
 _BITS = {"fp32": 32, "bf16": 16}
+_ACTIVATIONS = {"gpt_neox": "gelu", "bloom": "gelu", "opt": "relu"}
+"""Of Hugging Face's configs, where not the usual one of models of their shape."""
 
 
 def peak_shape(parameters: Mapping[str, Any]) -> Shape:
@@ -29,19 +31,21 @@ def peak_shape(parameters: Mapping[str, Any]) -> Shape:
     return shape_from_hf_config(config)
 
 
-def predicted_peak(parameters: Mapping[str, Any]) -> dict[str, float]:
+def predicted_peak(parameters: Mapping[str, Any], *, as_written: bool = True) -> dict[str, float]:
     """Bytes by term of the work that a recorded peak's `parameters` describe.
 
     The work is that of Hugging Face modules on one device, without framework and fragmentation,
-    which the allocator of a CPU doesn't have. In 16 bits, optimizer states have them too.
+    which the allocator of a CPU doesn't have. In 16 bits, optimizer states have them too. With
+    `as_written` false it is predicted as a user would who knows nothing of the modules' code.
     """
     shape, it = peak_shape(parameters), parameters
     bits = _BITS[it["precision"]]
-    written = (
-        Implementation()
-        if isinstance(shape, ConvolutionalShape)
-        else replace(Implementation.of_transformers(shape), mask_bytes=bits // 8)
-    )
+    written = Implementation()
+    if as_written and isinstance(shape, TransformerShape):
+        activation = _ACTIVATIONS.get(json.loads(it["config"])["model_type"])
+        written = replace(
+            Implementation.of_transformers(shape, activation=activation), mask_bytes=bits // 8
+        )
     if it["work"] == "inference":
         return inference_memory(
             shape, batch=it["batch"], input_length=it["length"], output_length=it["output"],
@@ -72,17 +76,17 @@ def predicted_peak(parameters: Mapping[str, Any]) -> dict[str, float]:
 
 
 def memory_residuals(
-    peaks: Iterable[tuple[Mapping[str, Any], float]],
+    peaks: Iterable[tuple[Mapping[str, Any], float]], *, as_written: bool = False
 ) -> list[tuple[str, float]]:
     """Give the family and the logarithm of measured over predicted of recorded peaks.
 
-    `peaks` are the parameters and the bytes of each. No coefficient is fitted to peaks, so each
-    prediction is made without its row.
+    `peaks` are the parameters and the bytes of each; `as_written` as in `predicted_peak`. No
+    coefficient is fitted to peaks, so each prediction is made without its row.
     """
     return [
         (
             json.loads(parameters["config"])["model_type"],
-            math.log(measured / sum(predicted_peak(parameters).values())),
+            math.log(measured / sum(predicted_peak(parameters, as_written=as_written).values())),
         )
         for parameters, measured in peaks
     ]
