@@ -5,62 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from enterprise_lab.errors import InvalidValueError, LabError, UnknownNameError, require_whole
+from enterprise_lab.errors import InvalidValueError, LabError, UnknownNameError
+from enterprise_lab.shapes.config_keys import ConfigKeys
 from enterprise_lab.shapes.transformer import TransformerShape
-
-_LARGEST = 100_000_000
-
-
-class _Config:
-    """A config whose keys are read by any of their names; a null counts as missing."""
-
-    def __init__(self, keys: Mapping[str, Any], model_type: str) -> None:
-        self._keys = keys
-        self.model_type = model_type
-
-    def size(self, *names: str, default: int | None = None, smallest: int = 1) -> int:
-        """Return a whole number; LabError where it is missing and has no default."""
-        for name in names:
-            value = self._keys.get(name)
-            if value is not None:
-                require_whole(name, value, _LARGEST, smallest)
-                return int(value)
-        if default is None:
-            raise LabError(
-                f"This {self.model_type} config has no {' or '.join(names)}.",
-                "Add it, or give the whole config.json of the model.",
-            )
-        return default
-
-    def flag(self, name: str, default: bool) -> bool:
-        """Return a truth value."""
-        value = self._keys.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise InvalidValueError(
-                f"{name} must be true or false, not {value!r}.", "Give one of the two."
-            )
-        return value
-
-    def text(self, name: str, default: str) -> str:
-        """Return a text."""
-        return str(self._keys.get(name) or default)
-
-    def part(self, name: str) -> _Config:
-        """Return a nested config, empty where there is none."""
-        nested = self._keys.get(name) or {}
-        if not isinstance(nested, Mapping):
-            raise InvalidValueError(f"{name} must be an object, not {nested!r}.", "Mend it.")
-        return _Config(nested, self.model_type)
-
-    def refuse(self, name: str) -> None:
-        """Raise LabError where an option is set whose parameters are not counted."""
-        if self.flag(name, False):
-            raise LabError(
-                f"{self.model_type} models with {name} are not estimated.",
-                f"Give a config without {name}, or the shape by hand: TransformerShape(...).",
-            )
 
 
 def shape_from_hf_config(config: Mapping[str, Any]) -> TransformerShape:
@@ -85,10 +32,10 @@ def shape_from_hf_config(config: Mapping[str, Any]) -> TransformerShape:
         )
     if not isinstance(model_type, str) or model_type not in _READERS:
         raise UnknownNameError("model_type", str(model_type), _READERS)
-    return _READERS[model_type](_Config(config, model_type))
+    return _READERS[model_type](ConfigKeys(config, model_type))
 
 
-def _bert(config: _Config) -> TransformerShape:
+def _bert(config: ConfigKeys) -> TransformerShape:
     config.refuse("add_cross_attention")
     hidden = config.size("hidden_size")
     return TransformerShape(
@@ -106,7 +53,7 @@ def _bert(config: _Config) -> TransformerShape:
     )
 
 
-def _distilbert(config: _Config) -> TransformerShape:
+def _distilbert(config: ConfigKeys) -> TransformerShape:
     return TransformerShape(
         "encoder",
         layers=config.size("n_layers"),
@@ -119,7 +66,7 @@ def _distilbert(config: _Config) -> TransformerShape:
     )
 
 
-def _gpt2(config: _Config) -> TransformerShape:
+def _gpt2(config: ConfigKeys) -> TransformerShape:
     config.refuse("add_cross_attention")
     hidden = config.size("n_embd")
     return TransformerShape(
@@ -135,7 +82,7 @@ def _gpt2(config: _Config) -> TransformerShape:
     )
 
 
-def _gptj(config: _Config) -> TransformerShape:
+def _gptj(config: ConfigKeys) -> TransformerShape:
     hidden = config.size("n_embd")
     return TransformerShape(
         "decoder",
@@ -153,7 +100,7 @@ def _gptj(config: _Config) -> TransformerShape:
     )
 
 
-def _gpt_neox(config: _Config) -> TransformerShape:
+def _gpt_neox(config: ConfigKeys) -> TransformerShape:
     return TransformerShape(
         "decoder",
         layers=config.size("num_hidden_layers"),
@@ -168,7 +115,7 @@ def _gpt_neox(config: _Config) -> TransformerShape:
     )
 
 
-def _phi(config: _Config) -> TransformerShape:
+def _phi(config: ConfigKeys) -> TransformerShape:
     config.refuse("qk_layernorm")
     heads = config.size("num_attention_heads")
     return TransformerShape(
@@ -186,7 +133,7 @@ def _phi(config: _Config) -> TransformerShape:
     )
 
 
-def _llama(config: _Config) -> TransformerShape:
+def _llama(config: ConfigKeys) -> TransformerShape:
     heads = config.size("num_attention_heads")
     biases: Literal["none", "all"] = "all" if config.flag("attention_bias", False) else "none"
     experts = config.model_type == "mixtral"
@@ -209,7 +156,7 @@ def _llama(config: _Config) -> TransformerShape:
     )
 
 
-def _bloom(config: _Config) -> TransformerShape:
+def _bloom(config: ConfigKeys) -> TransformerShape:
     hidden = config.size("hidden_size", "n_embed")
     heads = config.size("n_head", "num_attention_heads")
     return TransformerShape(
@@ -225,7 +172,7 @@ def _bloom(config: _Config) -> TransformerShape:
     )
 
 
-def _mpt(config: _Config) -> TransformerShape:
+def _mpt(config: ConfigKeys) -> TransformerShape:
     hidden, heads = config.size("d_model"), config.size("n_heads")
     attention = config.part("attn_config")
     learned = config.flag("learned_pos_emb", True) and not attention.flag("alibi", True)
@@ -244,7 +191,7 @@ def _mpt(config: _Config) -> TransformerShape:
     )
 
 
-def _opt(config: _Config) -> TransformerShape:
+def _opt(config: ConfigKeys) -> TransformerShape:
     hidden = config.size("hidden_size")
     if not config.flag("layer_norm_elementwise_affine", True):
         raise LabError(
@@ -269,7 +216,7 @@ def _opt(config: _Config) -> TransformerShape:
     )
 
 
-def _falcon(config: _Config) -> TransformerShape:
+def _falcon(config: ConfigKeys) -> TransformerShape:
     hidden = config.size("hidden_size")
     heads = config.size("num_attention_heads", "n_head")
     kv_heads = config.size("num_kv_heads", "n_head_kv", default=heads)
@@ -292,7 +239,7 @@ def _falcon(config: _Config) -> TransformerShape:
     )
 
 
-def _t5(config: _Config) -> TransformerShape:
+def _t5(config: ConfigKeys) -> TransformerShape:
     layers = config.size("num_layers")
     return TransformerShape(
         "encoder-decoder",
@@ -312,7 +259,7 @@ def _t5(config: _Config) -> TransformerShape:
     )
 
 
-_READERS: dict[str, Callable[[_Config], TransformerShape]] = {
+_READERS: dict[str, Callable[[ConfigKeys], TransformerShape]] = {
     "bert": _bert,
     "roberta": _bert,
     "electra": _bert,
