@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -134,12 +135,10 @@ def _search(
                     needs.append(need[fits])
                     seconds.append(job.step_seconds(found[-1]))
     least_over = min(over, key=lambda one: one[0], default=None)
+    if not found and least_over:
+        raise _nothing_fits(job, numbers, limit, least_over)
     if not found:
-        raise (
-            _nothing_fits(job, numbers, limit, least_over)
-            if least_over
-            else (_nothing_possible(job, numbers, reasons))
-        )
+        raise _nothing_possible(job, numbers, reasons)
     return Plans(
         considered=reasons.total() + sum(map(len, seconds)),
         reasons={reason: count for reason, count in reasons.items() if count},
@@ -154,20 +153,24 @@ def _search(
 
 
 def _nothing_possible(job: PlanJob, numbers: Sequence[int], reasons: Counter[str]) -> LabError:
-    def is_possible(number: int) -> bool:
-        return any(np.size(legal.data) for legal, _ in job.space.legal(number))
-
     distances = [sign * by for by in range(1, NEIGHBOURS + 1) for sign in (1, -1)]
     others = (n + by for by in distances for n in numbers if n + by >= 1)
-    near = next((number for number in others if is_possible(number)), None)
+    devices = next((number for number in others if _is_possible(job, number)), None)
+    most = numbers[-1]
+    batch = max(1, round(job.global_batch / most)) * most
+    ways = [] if devices is None else [_listed([devices])]
+    if _is_possible(replace(job, global_batch=batch), most):
+        ways.append(f"a global batch of {batch:,} on {_listed([most])}")
     why = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(3) if count)
     return LabError(
-        f"No plan is possible for {_listed(numbers)} devices and a global batch of"
+        f"No plan is possible for {_listed(numbers)} and a global batch of"
         f" {job.global_batch:,} ({why}).",
-        f"The nearest number of devices that works: {near:,}."
-        if near
-        else "Use another global batch, such as a multiple of the number of devices.",
+        f"The nearest that works: {', or '.join(ways)}." if ways else "Use fewer devices.",
     )
+
+
+def _is_possible(job: PlanJob, number: int) -> bool:
+    return any(np.size(legal.data) for legal, _ in job.space.legal(number))
 
 
 def _nothing_fits(
@@ -184,12 +187,12 @@ def _nothing_fits(
     doubled = (numbers[-1] * 2**power for power in range(1, DOUBLINGS + 1))
     more = (n for n in doubled if n <= MOST_DEVICES and _least_need(job, n) <= limit)
     if (enough := next(more, None)) is not None:
-        ways.append(f"{enough:,} devices")
+        ways.append(_listed([enough]))
     if larger:
         chip = min(larger, key=lambda chip: chip.memory_bytes)
         ways.append(f"chips with more memory, such as the {chip.name}")
     return LabError(
-        f"No plan for {_listed(numbers)} devices fits in {format_bytes(limit)} of the"
+        f"No plan for {_listed(numbers)} fits in {format_bytes(limit)} of the"
         f" {job.chip.name}: the least that any needs is {format_bytes(need)} ({_described(plan)}).",
         f"Use {' or '.join(ways)}." if ways else "Use a smaller model, batch or length.",
     )
@@ -207,4 +210,5 @@ def _described(plan: Plan) -> str:
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    return " or ".join(f"{number:,}" for number in numbers)
+    text = " or ".join(f"{number:,}" for number in numbers)
+    return f"{text} device{'s' if numbers[-1] > 1 else ''}"

@@ -246,7 +246,7 @@ def test_how_it_shows_itself():
         ({"usd_per_device_hour": 0}, "usd_per_device_hour", "above zero"),
         ({"tokens": -1}, "tokens", "above zero"),
         ({"sequence_length": 4096}, "2,048 positions", "2,048"),
-        ({"devices": 1023}, "No plan is possible for 1,023 devices", "works: 1,024"),
+        ({"devices": 1023}, "No plan is possible for 1,023 devices", "works: 1,024 devices"),
         ({"devices": 4}, "the least that any needs is", "Use 64 devices"),
     ],
 )
@@ -255,6 +255,15 @@ def test_what_cannot_be_is_refused_with_what_is_nearest(changes, problem, mend):
         plans(GPT3, **{"devices": 1024} | MEGATRON | changes)
     assert problem in refused.value.problem
     assert mend in refused.value.remedy
+
+
+def test_the_nearest_batch_is_named_where_there_is_one():
+    with pytest.raises(LabError) as refused:
+        plans(catalog.model("vgg16").shape, devices=16, accelerator="T4", precision="fp16",
+              global_batch=1000)  # fmt: skip
+    assert "20 devices, or a global batch of 992 on 16 devices" in refused.value.remedy
+    assert plans(catalog.model("vgg16").shape, devices=16, accelerator="T4", precision="fp16",
+                 global_batch=992).fitting  # fmt: skip
 
 
 def test_a_mend_for_too_little_memory_works():
