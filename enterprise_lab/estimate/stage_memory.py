@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from enterprise_lab.estimate.activations import (
+    HeadActivations,
     Implementation,
     LayerActivations,
     head_activations,
@@ -40,18 +40,62 @@ class Moment:
         """All of it."""
         return self.gradients + self.activations + self.temporary
 
-    def or_fuller(self, other: Moment) -> Moment:
-        """Return the moment that keeps more, plan by plan."""
-        fuller = other.total > self.total
+    def where(self, these: Array, other: Moment) -> Moment:
+        """Return this moment for some plans and another for the rest."""
         return Moment(
-            *(
-                np.where(fuller, theirs, own)
-                for own, theirs in (
-                    (self.gradients, other.gradients),
-                    (self.activations, other.activations),
-                    (self.temporary, other.temporary),
-                )
-            )
+            np.where(these, self.gradients, other.gradients),
+            np.where(these, self.activations, other.activations),
+            np.where(these, self.temporary, other.temporary),
+        )
+
+
+@dataclass(frozen=True)
+class TokenBytes:
+    """Bytes that one token of a micro-batch keeps on a device."""
+
+    kept: Array
+    """In each layer, for the backward pass."""
+    embedding: Array
+    head: Array
+    loss: Array
+    """For a moment, at the loss."""
+    working: Array
+    """For a moment, on the way back through a layer; what is made again is among it."""
+
+    @classmethod
+    def of(
+        cls,
+        plan: PlanDimensions,
+        layer: LayerActivations,
+        widest: LayerActivations,
+        head: HeadActivations,
+        *,
+        sequence_length: int,
+        predicted_share: float,
+        through: bool,
+    ) -> TokenBytes:
+        """Divide what a layer keeps; `through` tells whether gradients go through the layers.
+
+        Backward goes through the feed-forward part first; when it reaches the scores, what that
+        part kept is gone. Recomputation makes again what the `widest` layer keeps.
+        """
+        t = plan.tensor
+        along = np.where(plan.sequence_parallel, t, 1)
+        full, selective = np.equal(plan.recompute, 2), np.equal(plan.recompute, 1)
+        all_but_scores, scores = _kept(layer, plan, along, sequence_length)
+        kept = np.where(full, layer.layer_input / along, all_but_scores + ~selective * scores)
+        if widest is not layer:
+            all_but_scores, scores = _kept(widest, plan, along, sequence_length)
+        mlp = widest.mlp_whole / along + widest.mlp_shared / t
+        in_mlp = full * (all_but_scores + scores) + widest.gradients_shared / t
+        in_scores = full * (all_but_scores - mlp) + (full | selective) * scores
+        in_scores = in_scores + (scores > 0) * (widest.score_gradients * sequence_length) / t
+        return cls(
+            kept=through * kept,
+            embedding=through * layer.embedding / along,
+            head=predicted_share * (head.whole / along + head.logits / t),
+            loss=predicted_share * head.temporary_logits / t,
+            working=widest.gradients_whole / along + through * np.maximum(in_mlp, in_scores),
         )
 
 
@@ -123,97 +167,99 @@ def stage_memory(
     each data-parallel group does a step.
     """
     t, p, v = plan.tensor, plan.pipeline, plan.interleave
-    tokens = plan.micro_batch * sequence_length / np.asarray(plan.context)
     parts = Parts.of(shape, trainable, states, predicts=predicted_share > 0)
-    activations = partial(
-        layer_activations, shape, precision=precision, dropout=dropout,
-        implementation=implementation, capacity_factor=capacity_factor, trainable=trainable,
+    layer, widest = (
+        layer_activations(
+            shape, precision=precision, dropout=dropout, implementation=implementation,
+            capacity_factor=capacity_factor, trainable=trainable, attentions=attentions,
+        )
+        for attentions in (None, 2 if shape.decoder_layers else 1)
     )  # fmt: skip
-    layer = activations()
-    head = head_activations(
-        shape, precision=precision, implementation=implementation, trainable=trainable
-    )
-    along = np.where(plan.sequence_parallel, t, 1)
-    all_but_scores, scores = _kept(layer, plan, along, sequence_length)
-    full, selective = np.equal(plan.recompute, 2), np.equal(plan.recompute, 1)
-    kept = np.where(full, layer.layer_input / along, all_but_scores + ~selective * scores)
-    if shape.decoder_layers:
-        layer = activations(attentions=2)
-        all_but_scores, scores = _kept(layer, plan, along, sequence_length)
-    mlp = layer.mlp_whole / along + layer.mlp_shared / t
-    in_mlp = full * (all_but_scores + scores) + layer.gradients_shared / t
-    in_scores = full * (all_but_scores - mlp) + (full | selective) * scores
-    in_scores = in_scores + (scores > 0) * (layer.score_gradients * sequence_length) / t
-    element = compute_bytes(precision)
-    optimizer_step = implementation.optimizer_copies * states.weight * _largest_tensor(shape)
+    token = TokenBytes.of(
+        plan, layer, widest if shape.decoder_layers else layer,
+        head_activations(
+            shape, precision=precision, implementation=implementation, trainable=trainable
+        ),
+        sequence_length=sequence_length, predicted_share=predicted_share,
+        through=trainable != "head",
+    )  # fmt: skip
+    tokens = plan.micro_batch * sequence_length / np.asarray(plan.context)
     replicas = np.asarray(plan.data * plan.context)
-    gathered = (np.equal(plan.zero, 3) & (replicas > 1)) * (2 * element * parts.largest / t)
-    buffers = gathered + (replicas > 1) * BUCKET_BYTES
-    through = trainable != "head"
-    layers = shape.layers + shape.decoder_layers
-    chunk = through * tokens * kept * (layers / (p * v))
-    embedding = through * tokens * layer.embedding / along
-    predicted = tokens * predicted_share
-    head_kept = predicted * (head.whole / along + head.logits / t)
-    loss = buffers + predicted * head.temporary_logits / t
-    in_layer = through * np.maximum(in_mlp, in_scores)
-    working = buffers + tokens * (layer.gradients_whole / along + in_layer)
+    gathered = np.equal(plan.zero, 3) * (2 * compute_bytes(precision) * parts.largest / t)
+    buffers = (replicas > 1) * (gathered + BUCKET_BYTES)
 
+    alone = np.equal(p, 1)
+    trunk, frozen_trunk = parts.layers / (p * t), parts.frozen_layers / (p * t)
+    first = _states(
+        trunk + (parts.embeddings + alone * parts.head) / t,
+        frozen_trunk + (parts.frozen_embeddings + alone * parts.frozen_head) / t,
+        states, plan,
+    )  # fmt: skip
+    last = _states(
+        trunk + (parts.head + parts.tied) / t, frozen_trunk + parts.frozen_head / t, states, plan
+    )
+    layers = shape.layers + shape.decoder_layers
+    chunk = tokens * token.kept * (layers / (p * v))
+    head, loss = tokens * token.head, buffers + tokens * token.loss
+    working = np.maximum(buffers + tokens * token.working, alone * loss)
     chunks = micro_batches * v
     first_chunks = np.minimum(np.where(np.greater(v, 1), p * v + p - 1, p), chunks)
     last_chunks = np.minimum((v - 1) * p + 1, chunks)
-    alone = np.equal(p, 1)
-    trunk = parts.layers / (p * t), parts.frozen_layers / (p * t)
-    ends = parts.embeddings / t, parts.frozen_embeddings / t
-    tops = parts.head / t, parts.frozen_head / t
-    first_part = trunk[0] + ends[0] + alone * tops[0], trunk[1] + ends[1] + alone * tops[1]
-    last_part = trunk[0] + tops[0] + parts.tied / t, trunk[1] + tops[1]
-    first = _states(*first_part, states, plan)
-    last = _states(*last_part, states, plan)
-    front = first_chunks * chunk + np.minimum(p, micro_batches) * embedding
-    first_moment = Moment(first[1], front + alone * head_kept, np.maximum(working, alone * loss))
-    last_moment = Moment(last[1], last_chunks * chunk + head_kept, np.maximum(working, loss))
+    front = first_chunks * chunk + np.minimum(p, micro_batches) * tokens * token.embedding
+    at_first = Moment(first[1], front + alone * head, working)
+    at_last = Moment(last[1], last_chunks * chunk + head, np.maximum(working, loss))
 
     once = alone & (replicas == 1) & np.equal(micro_batches, 1)
     if np.any(once):
-        each = first[1] / (parts.layers + parts.embeddings + parts.head)
-        at_head = (parts.head + parts.tied) * each
-        at_first_layer = at_head + parts.layers * (1 - 1 / layers) * each
-        moments = Moment(0 * each, front + head_kept, loss)
-        for moment in (
-            Moment(at_head, front + head_kept, buffers),
-            Moment(at_head, front, working),
-            Moment(at_first_layer, front / layers, working),
-            Moment(first[1], 0 * front, buffers + 2 * parts.tied * each),
-            Moment(first[1], 0 * front, buffers + optimizer_step / t),
-        ):
-            moments = moments.or_fuller(moment)
-        first_moment = Moment(
-            *(
-                np.where(once, one, many)
-                for one, many in (
-                    (moments.gradients, first_moment.gradients),
-                    (moments.activations, first_moment.activations),
-                    (moments.temporary, first_moment.temporary),
-                )
-            )
-        )
-    at_last = ~alone & (
-        last[0] + last[2] + last_moment.total > first[0] + first[2] + first_moment.total
-    )
+        optimizer_step = implementation.optimizer_copies * _largest_tensor(shape) / t
+        at_first = _fullest_of_one(
+            parts, layers, first[1], front, head, loss, tokens * token.working,
+            optimizer_step * states.weight,
+        ).where(once, at_first)  # fmt: skip
+    need = first[0] + first[2] + at_first.total
+    lasts = ~alone & (last[0] + last[2] + at_last.total > need)
+    moment = at_last.where(lasts, at_first)
     return {
-        name: np.where(at_last, its_last, its_first)
-        for name, its_first, its_last in (
-            ("weights", first[0], last[0]),
-            ("gradients", first_moment.gradients, last_moment.gradients),
-            ("optimizer states", first[2], last[2]),
-            ("activations", first_moment.activations, last_moment.activations),
-            ("temporary buffers", first_moment.temporary, last_moment.temporary),
-        )
+        "weights": np.where(lasts, last[0], first[0]),
+        "gradients": moment.gradients,
+        "optimizer states": np.where(lasts, last[2], first[2]),
+        "activations": moment.activations,
+        "temporary buffers": moment.temporary,
     }
 
 
+def _fullest_of_one(
+    parts: Parts,
+    layers: int,
+    gradients: Array,
+    front: Array,
+    head: Array,
+    loss: Array,
+    working: Array,
+    optimizer_step: Array,
+) -> Moment:
+    """Return the fullest moment of a device that does one micro-batch a step.
+
+    They are the loss, the head, the last layer, the first layer, the tied embeddings, whose two
+    gradients are summed into a third, and the optimizer's step.
+    """
+    each = gradients / max(1, parts.layers + parts.embeddings + parts.head)
+    at_head = (parts.head + parts.tied) * each
+    at_first_layer = at_head + parts.layers * (1 - 1 / layers) * each
+    none = 0 * front
+    fullest = Moment(0 * each, front + head, loss)
+    for moment in (
+        Moment(at_head, front + head, none),
+        Moment(at_head, front, working),
+        Moment(at_first_layer, front / layers, working),
+        Moment(gradients, none, np.maximum(2 * parts.tied * each, optimizer_step)),
+    ):
+        fullest = moment.where(moment.total > fullest.total, fullest)
+    return fullest
+
+
 def _largest_tensor(shape: TransformerShape) -> float:
+    """Parameters of it; experts of a layer are one tensor, and so are gates and what they gate."""
     ups = shape.mlp_matrices - 1 if shape.experts else 1
     width = shape.embedding_size or shape.hidden
     return max(shape.vocabulary * width, max(1, shape.experts) * ups * shape.hidden * shape.ffn)
