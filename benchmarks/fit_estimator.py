@@ -12,11 +12,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
-from enterprise_lab.commands.observed import observed
+from enterprise_lab.commands.observed import memory_peaks, observed
 from enterprise_lab.estimate.fitting import fit
 from enterprise_lab.estimate.intervals import Family
-from enterprise_lab.estimate.memory_residuals import memory_family
-from enterprise_lab.estimate.validation import HeldOut, cross_validate, family_of, fold_count
+from enterprise_lab.estimate.validation import (
+    HeldOut,
+    cross_validate,
+    family_of,
+    fold_count,
+    with_intervals,
+)
 
 DATA = Path(__file__).parents[1] / "enterprise_lab" / "catalog" / "data"
 
@@ -28,11 +33,12 @@ def main() -> None:
     with Progress() as progress:
         task = progress.add_task("fits without a fold", total=fold_count(observations))
         held = cross_validate(observations, calibration, lambda: progress.advance(task))
+    for peaks in memory_peaks():
+        held += with_intervals(peaks, peaks.predict())
     families = {
         rows.family: family_of(rows, [row for row in held if row.family == rows.family])
-        for rows in observations
+        for rows in (*observations, *memory_peaks())
     }
-    families["memory"] = memory_family()
     written = {
         "figures": {name: float(f"{figure:.4g}") for name, figure in calibration.figures.items()},
         "families": TypeAdapter(dict[str, Family]).dump_python(families, mode="json"),

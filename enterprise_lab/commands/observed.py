@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from enterprise_lab import catalog
 from enterprise_lab.estimate.measured_steps import MeasuredStep, measured_observations
+from enterprise_lab.estimate.memory_observations import MemoryPeak, MemoryPeaks
 from enterprise_lab.estimate.observations import Observations, all_observations
 from enterprise_lab.measure.records import Record, recorded
 from enterprise_lab.measure.this_machine import accelerator_of
@@ -24,9 +25,7 @@ def observed() -> tuple[Observations, ...]:
             training=record.parameters["phase"] == "training step",
             precision=str(record.parameters["precision"]),
             batch=int(record.parameters["global_batch"]),
-            length=int(
-                record.parameters.get("sequence_length") or record.parameters["image_size"]
-            ),
+            length=int(record.parameters.get("sequence_length") or record.parameters["image_size"]),
             predicted_share=float(record.parameters.get("predicted_share", 0.0)),
             seconds=record.value,
             framework=f"PyTorch {record.versions['torch']}, {record.device}",
@@ -35,6 +34,23 @@ def observed() -> tuple[Observations, ...]:
         for number, record in enumerate(recorded("cpu_steps"), start=1)
     ]
     return all_observations() + measured_observations(steps)
+
+
+def memory_peaks() -> tuple[MemoryPeaks, MemoryPeaks]:
+    """Return the recorded memory peaks, predicted without and with knowledge of the code."""
+    processor = accelerator_of(recorded("cpu_rates"))
+    rows = [
+        MemoryPeak(
+            id=f"peak{number:03}",
+            chip=processor,
+            parameters=record.parameters,
+            size_bytes=record.value,
+            framework=f"PyTorch {record.versions['torch']}, {record.device}",
+            source=f"{record.source}, {record.run}",
+        )
+        for number, record in enumerate(recorded("cpu_memory_peaks"), start=1)
+    ]
+    return MemoryPeaks(rows), MemoryPeaks(rows, as_written=True)
 
 
 def _shape(record: Record) -> Shape:

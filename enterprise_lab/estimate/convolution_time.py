@@ -96,7 +96,8 @@ def image_seconds(
 
     A convolution is the matrix product that im2col makes of it (Chellapilla et al. 2006), without
     ever writing its matrix; the other operations stream their tensors. Launching the operations
-    goes on beside them, so a small batch waits for the launches. A step does `passes` such
+    goes on beside them, so a small batch waits for the launches; mixed precision also casts each
+    product's weights. A step does `passes` such
     batches; then `data` devices reduce their gradients behind the last backward pass. Arrays have
     one figure a network.
     """
@@ -112,10 +113,12 @@ def image_seconds(
         input_elements=each[at] * images.inputs,
     )
     matmul = thrice * np.bincount(at, product_seconds, minlength=len(each))
+    products = np.bincount(at, minlength=len(each))
     elements = images.streamed_forward + training * images.streamed_backward
     moved = fitted.elementwise_traffic * each * elements * system.element_bytes
     streamed = streaming_seconds(moved, system, fitted)
-    launches = images.operations * fitted.layer_overhead_seconds * thrice
+    casts = np.where(np.equal(system.element_bytes, 2), products, 0)
+    launches = (images.operations + casts) * fitted.layer_overhead_seconds * thrice
     terms = {
         "convolutions": passes * matmul,
         "norms and activations": passes * streamed,

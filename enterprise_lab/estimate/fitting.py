@@ -87,7 +87,7 @@ def fit(
     def residuals(point: Floats) -> Floats:
         calibration = Calibration(dict(zip(names, np.exp(point), strict=True)))
         errors = [
-            np.log(rows.predict(calibration) / rows.seconds)[slice(None) if use is None else use]
+            np.log(rows.predict(calibration) / rows.observed)[slice(None) if use is None else use]
             for rows, use in zip(observations, usable or [None] * len(observations), strict=True)
             if use is None or use.any()
         ]

@@ -164,5 +164,7 @@ def _families(shape: Shape, chip: Accelerator) -> tuple[str, str]:
     stack = serving_stack(shape, chip)
     if stack == "generation":
         return "prefill", "batched generation"
-    family = {"Neuron": "Neuron inference"}.get(stack, stack)
-    return family, family
+    if stack == "Neuron":
+        images = isinstance(shape, ConvolutionalShape)
+        stack = "Neuron image inference" if images else "Neuron inference"
+    return stack, stack

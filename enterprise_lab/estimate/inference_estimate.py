@@ -81,11 +81,11 @@ class InferenceEstimate:
     def memory_bytes_per_device(self) -> Estimate:
         """Bytes on each device of the group."""
         need = sum(self.memory_terms.values())
-        low, high = self.memory_family.bounds(self.case)
+        low, high = self.memory_family.bounds(self.case.of_memory)
         return Estimate(
             value=need,
             unit="B",
-            source=f"tensor by tensor; {self.memory_family.leans_on(self.case)}",
+            source=f"tensor by tensor; {self.memory_family.leans_on(self.case.of_memory)}",
             low=need * low,
             high=need * high,
             terms=self.memory_terms,

@@ -20,8 +20,10 @@ NOVELTY = 0.1
 """Logarithmic error to expect of each thing that none of the rows has: a chip, a precision, a
 way of sharing work. Leaving whole chips or frameworks out of the fit shows about that much."""
 
-ONE_FOLD = 2.0
-"""Scale of an interval where all rows share a model, framework or chip: they say little of others."""
+ANY = "any"
+ONE_FOLD = 2.4
+"""Scale of an interval where all rows share a model, framework or chip: Student's t with one
+degree of freedom over the normal distribution, at `COVERAGE`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,12 @@ class Case:
     accelerator: str
     precision: str
     ways: frozenset[str] = frozenset()
-    """Parallelism and techniques in use that cost time of their own."""
+    """Parallelism and techniques in use that cost time or memory of their own."""
+
+    @property
+    def of_memory(self) -> Case:
+        """The same where bytes are asked for, which no chip makes fewer."""
+        return replace(self, accelerator=ANY, precision=ANY)
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,11 @@ class Family:
         folds: Sequence[str],
         sources: Sequence[str],
     ) -> Family:
-        """Sum up rows: their cases and the logarithms of observed over predicted."""
+        """Sum up rows: their cases and the logarithms of observed over predicted.
+
+        The scale is that of split conformal prediction with folds in place of halves (Angelopoulos
+        and Bates 2021, section 1).
+        """
         whole = cls._unscaled(name, cases, residuals, sources)
         needed: list[float] = []
         for fold in _distinct(folds):
@@ -84,7 +95,8 @@ class Family:
                 for i, its in enumerate(folds)
                 if its == fold
             ]
-        return replace(whole, scale=float(np.quantile(needed, COVERAGE)))
+        level = min(1.0, COVERAGE * (1 + 1 / len(needed)))
+        return replace(whole, scale=float(np.quantile(needed, level)))
 
     @classmethod
     def _unscaled(

@@ -68,7 +68,7 @@ class _Measured(Observations):
         self.training = training
 
     @property
-    def seconds(self) -> Floats:
+    def observed(self) -> Floats:
         """Observed seconds."""
         return self.column("seconds")
 

@@ -112,11 +112,11 @@ class TrainingEstimate:
     def memory_bytes_per_device(self) -> Estimate:
         """Bytes on the device that needs most, at its fullest moment."""
         need = sum(self.memory_terms.values())
-        low, high = self.memory_family.bounds(self.case)
+        low, high = self.memory_family.bounds(self.case.of_memory)
         return Estimate(
             value=need,
             unit="B",
-            source=f"tensors by tensor; {self.memory_family.leans_on(self.case)}",
+            source=f"tensor by tensor; {self.memory_family.leans_on(self.case.of_memory)}",
             low=need * low,
             high=need * high,
             terms=self.memory_terms,

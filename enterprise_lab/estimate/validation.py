@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,12 @@ from enterprise_lab.estimate.calibration import Calibration
 from enterprise_lab.estimate.fitting import fit
 from enterprise_lab.estimate.intervals import Family
 from enterprise_lab.estimate.observations import Floats, Observations
-from enterprise_lab.units import format_seconds
 
 Names = npt.NDArray[np.str_]
+
+
+def _plain(figure: float) -> str:
+    return f"{figure:.4g}"
 
 
 def _percent(share: float) -> str:
@@ -38,10 +42,11 @@ class HeldOut(Row):
     fold: str
     """What the rows left out together have in common: a model, a framework, a chip."""
     what: str
-    observed_seconds: PositiveFloat
-    predicted_seconds: PositiveFloat
-    low_seconds: PositiveFloat
-    high_seconds: PositiveFloat
+    observed: PositiveFloat
+    predicted: PositiveFloat
+    low: PositiveFloat
+    high: PositiveFloat
+    unit: Literal["s", "B"]
 
     identity: ClassVar[tuple[str, ...]] = ("id", "family")
     figures: ClassVar[tuple[Figure, ...]] = (
@@ -49,25 +54,26 @@ class HeldOut(Row):
         Figure("Family", "family"),
         Figure("What", "what"),
         Figure("Left out with", "fold", brief=False),
-        Figure("Observed", "observed_seconds", format_seconds),
-        Figure("Predicted", "predicted_seconds", format_seconds),
+        Figure("Observed", "observed", _plain),
+        Figure("Predicted", "predicted", _plain),
+        Figure("Unit", "unit"),
         Figure("Off by", "error", _percent),
     )
 
     @property
     def error(self) -> float:
         """Share by which the prediction is too long, or too short where negative."""
-        return self.predicted_seconds / self.observed_seconds - 1
+        return self.predicted / self.observed - 1
 
     @property
     def residual(self) -> float:
         """Logarithm of observed over predicted."""
-        return float(np.log(self.observed_seconds / self.predicted_seconds))
+        return math.log(self.observed / self.predicted)
 
     @property
     def covered(self) -> bool:
         """Whether the interval holds what was observed."""
-        return self.low_seconds <= self.observed_seconds <= self.high_seconds
+        return self.low <= self.observed <= self.high
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,11 @@ def scores(rows: Sequence[HeldOut]) -> list[Score]:
     return found
 
 
+def worst_rows(rows: Sequence[HeldOut], number: int) -> list[HeldOut]:
+    """Return the rows whose predictions are off by the largest factors."""
+    return sorted(rows, key=lambda row: -abs(row.residual))[:number]
+
+
 @cache
 def held_out() -> Listing[HeldOut]:
     """Return the predictions of left-out rows as they were when the calibration was made."""
@@ -110,7 +121,7 @@ def held_out() -> Listing[HeldOut]:
 def impossible() -> list[catalog.TrainingSpeed | catalog.InferenceSpeed]:
     """Return the published rows that no chip can have reached."""
     rows = [*catalog.training_speeds(), *catalog.inference_speeds()]
-    return [row for row in rows if "above the chip's peak" in row.excluded]
+    return [row for row in rows if row.excluded.startswith("Above the chip's peak")]
 
 
 def fold_count(observations: Sequence[Observations]) -> int:
@@ -135,7 +146,7 @@ def cross_validate(
             usable = [~here if i == index else None for i in range(len(observations))]
             predicted[here] = rows.predict(fit(observations, usable, start))[here]
             progress()
-        found += _with_intervals(rows, folds, predicted)
+        found += with_intervals(rows, predicted)
     return found
 
 
@@ -146,8 +157,9 @@ def family_of(rows: Observations, held: Sequence[HeldOut]) -> Family:
     )
 
 
-def _with_intervals(rows: Observations, folds: Names, predicted: Floats) -> list[HeldOut]:
-    residuals = np.log(rows.seconds / predicted)
+def with_intervals(rows: Observations, predicted: Floats) -> list[HeldOut]:
+    """Give each row's prediction its interval, from the residuals of other folds."""
+    residuals, folds = np.log(rows.observed / predicted), np.array(rows.folds)
     found: dict[int, HeldOut] = {}
     for fold, here in _each(folds):
         others = np.flatnonzero(~here)
@@ -165,10 +177,11 @@ def _with_intervals(rows: Observations, folds: Names, predicted: Floats) -> list
                 family=rows.family,
                 fold=str(fold),
                 what=rows.describe(i),
-                observed_seconds=rows.seconds[i],
-                predicted_seconds=predicted[i],
-                low_seconds=predicted[i] * low,
-                high_seconds=predicted[i] * high,
+                observed=rows.observed[i],
+                predicted=predicted[i],
+                low=predicted[i] * low,
+                high=predicted[i] * high,
+                unit=rows.unit,
                 source=rows.rows[i].source,
             )
     return [found[i] for i in range(len(rows))]
