@@ -14,7 +14,7 @@ from enterprise_lab.estimate.products import (
     stack,
     total,
 )
-from enterprise_lab.estimate.trainable import LowRank, Trainable
+from enterprise_lab.estimate.trainable import Trainable, require_trainable
 from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
 
 Causal = Literal["full", "half"]
@@ -89,7 +89,7 @@ def training_flops(
     hardware's. Other arguments as in `forward_flops`.
     Source: Korthikanti et al. 2022, section 5 and appendix A; Hu et al. 2021, section 4.2.
     """
-    require_trainable(trainable)
+    require_trainable(trainable, shape)
     counts = _counts(
         shape, sequence_length, target_length, image_size, causal, predicted_share, trainable
     )
@@ -127,19 +127,10 @@ def layer_flops(
     convolutions and fully connected layers. What is outside the layers (pooler, head) is left
     out. Arguments as in `training_flops`.
     """
-    require_trainable(trainable)
+    require_trainable(trainable, shape)
     counts = _counts(shape, sequence_length, target_length, image_size, causal, 1.0, trainable)
     layers = counts if isinstance(shape, ConvolutionalShape) else counts[:-1]
     return [total([one.forward, one.backward] if training else [one.forward]) for one in layers]
-
-
-def require_trainable(trainable: object) -> None:
-    """Raise InvalidValueError for what doesn't say which weights training changes."""
-    if trainable not in ("all", "head") and not isinstance(trainable, LowRank):
-        raise InvalidValueError(
-            f"trainable must be 'all', 'head' or a LowRank, not {trainable!r}.",
-            "Give one of them, such as LowRank(rank=8).",
-        )
 
 
 def require_length(shape: TransformerShape, name: str, length: object) -> None:

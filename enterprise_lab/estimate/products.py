@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from enterprise_lab.errors import LabError
 from enterprise_lab.estimate.trainable import LowRank, Projection, Trainable
 from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
 
@@ -139,14 +138,14 @@ def ends(
 
     `embedded` positions are projected where embeddings are narrower than the model, `pooled` ones
     pass an encoder's pooler, `predicted` ones the output head: an encoder's transforms, then all
-    multiply with the vocabulary.
+    multiply with the vocabulary. Where the head alone is trained, the pooler is part of it.
     """
     count, d = Count(trainable), shape.hidden
     e = shape.embedding_size or d
     if e != d:
         count.linear("embeddings", embedded, e, d, trainable == "all")
-    count.linear("pooler", pooled if shape.pooler else 0, d, d, asked)
     head = trainable in ("all", "head")
+    count.linear("pooler", pooled if shape.pooler else 0, d, d, asked, trained=head)
     if shape.kind == "encoder" or e != d:
         asked = count.linear("head", predicted, d, e, asked, trained=head)
     count.linear("head", predicted, e, shape.vocabulary, asked, trained=head)
@@ -161,11 +160,6 @@ def convolution_counts(
     Nobody asks for the gradient of the image, so the first layer's backward pass is one product.
     The head is the last fully connected layer.
     """
-    if isinstance(trainable, LowRank):
-        raise LabError(
-            f"Low-rank adapters are for Transformers; {shape.name} is a convolutional network.",
-            "Use trainable='all' or 'head'.",
-        )
     terms = {"conv": "convolutions", "linear": "fully connected"}
     weighty = [one for one in shape.operations(image_size) if one.kind in terms]
     counts = []
