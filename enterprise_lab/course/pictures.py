@@ -6,23 +6,30 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from enterprise_lab import estimate
 from enterprise_lab.catalog import PublishedRun
 from enterprise_lab.costing import MEMORY_SHARE, Options
+from enterprise_lab.course.drawing import (
+    INTERVAL,
+    MARKS,
+    canvas,
+    finish,
+    legend_above,
+    panels,
+    plain_log_ticks,
+)
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.estimate.flops import Causal
+from enterprise_lab.estimate.validation import HeldOut, Score, scores
 from enterprise_lab.measure.records import Origin
 from enterprise_lab.measure.timing import Measurement
-from enterprise_lab.palette import COLOURS, MARKERS
+from enterprise_lab.palette import COLOURS
 from enterprise_lab.shapes import TransformerShape
-from enterprise_lab.units import GIB, HOUR, format_seconds
+from enterprise_lab.units import GB, GIB, HOUR, format_seconds
 
 _PARTS = {
     "embeddings": COLOURS[0],
@@ -34,43 +41,11 @@ _PARTS = {
     "pooler": COLOURS[3],
     "head": COLOURS[5],
 }
-MARKS: dict[Origin, dict[str, Any]] = {
-    origin: {"marker": marker} for origin, marker in MARKERS.items()
-}
-MARKS[Origin.ESTIMATED]["markerfacecolor"] = "white"
-_STYLE: Any = {
-    "figure.dpi": 100,
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-}
-
-
-def _canvas(height: float = 3.6) -> tuple[Figure, Axes]:
-    with plt.rc_context(_STYLE):
-        return plt.subplots(figsize=(7.5, height), layout="constrained")
-
-
-def _finish(figure: Figure, origin: str) -> Figure:
-    figure.supxlabel(f"origin: {origin}", fontsize=8, color="#555555", ha="right", x=0.99)
-    plt.close(figure)
-    return figure
-
-
-def _plain_log_ticks(*axes: Axis) -> None:
-    for axis in axes:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-        axis.set_minor_formatter("")
 
 
 def parameter_shares(shapes: Mapping[str, TransformerShape]) -> Figure:
     """Draw where a model's parameters are: one stacked bar a model."""
-    figure, axes = _canvas(0.9 + 0.5 * len(shapes))
+    figure, axes = canvas(0.9 + 0.5 * len(shapes))
     left = np.zeros(len(shapes))
     terms = list(next(iter(shapes.values())).parameter_terms)
     for term in terms:
@@ -83,8 +58,8 @@ def parameter_shares(shapes: Mapping[str, TransformerShape]) -> Figure:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set(xlabel="parameters (millions)", xlim=(0, left.max() * 1.14))
-    figure.legend(loc="outside upper center", ncols=len(terms))
-    return _finish(figure, "estimated: counted exactly from the shapes")
+    legend_above(figure, len(terms))
+    return finish(figure, "estimated: counted exactly from the shapes")
 
 
 def flops_by_length(
@@ -95,7 +70,7 @@ def flops_by_length(
     causal: Causal = "full",
 ) -> Figure:
     """Draw how the work of training on one token splits as sequences grow."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     counted = [
         estimate.training_flops(
             shape, sequence_length=n, predicted_share=predicted_share, causal=causal
@@ -109,8 +84,8 @@ def flops_by_length(
     axes.set_xticks(lengths, [str(n) for n in lengths])
     axes.set(xlabel="sequence length (tokens)", ylabel="MFLOP for each token trained on")
     axes.set_xlim(lengths[0], lengths[-1])
-    figure.legend(loc="outside upper center", ncols=3)
-    return _finish(figure, "estimated, by counting matrix products")
+    legend_above(figure, 3)
+    return finish(figure, "estimated, by counting matrix products")
 
 
 def memory_by_batch(
@@ -122,7 +97,7 @@ def memory_by_batch(
     devices: Mapping[str, float],
 ) -> Figure:
     """Draw what training keeps on a device by micro-batch, against the memory of devices."""
-    figure, axes = _canvas(4.0)
+    figure, axes = canvas(4.0)
     needs = [
         estimate.training_memory(
             shape,
@@ -144,15 +119,15 @@ def memory_by_batch(
         axes.text(-0.45, memory_bytes / GIB, name, va="bottom", fontsize=9)
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="sequences at once on one device (micro-batch)", ylabel="memory (GiB)")
-    figure.legend(loc="outside upper center", ncols=4)
-    return _finish(
+    legend_above(figure, 4)
+    return finish(
         figure, "bars estimated (tensors only); memory published, dotted: the share planned for"
     )
 
 
 def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
     """Draw the share of peak that published BERT pre-training reached, by chip and framework."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     shown = [run for run in runs if not run.suspect and run.precision in ("fp16", "bf16")]
     groups = sorted({(run.accelerator, run.framework) for run in shown})
     for row, group in enumerate(groups):
@@ -173,8 +148,8 @@ def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
         )  # fmt: skip
     axes.set_yticks(range(len(groups)), [f"{chip}, {name}" for chip, name in groups])
     axes.set(xlabel="share of the chip's 16-bit peak (%)", xlim=(0, 60))
-    figure.legend(loc="outside upper center", ncols=2)
-    return _finish(figure, "published throughput of BERT-large, FLOPs counted here")
+    legend_above(figure, 2)
+    return finish(figure, "published throughput of BERT-large, FLOPs counted here")
 
 
 def time_and_cost(
@@ -184,7 +159,7 @@ def time_and_cost(
     budget_usd: float | None = None,
 ) -> Figure:
     """Draw the time and cost of each instance, with their ranges."""
-    figure, axes = _canvas(4.2)
+    figure, axes = canvas(4.2)
     for number, o in enumerate(options):
         if o.training is None or o.cost is None:
             continue
@@ -209,13 +184,13 @@ def time_and_cost(
         axes.axhspan(budget_usd, top, color="#bbbbbb", alpha=0.35)
         axes.text(left, budget_usd, " too dear", va="bottom")
     axes.set(xlim=(left, right), ylim=(bottom, top))
-    _plain_log_ticks(axes.xaxis, axes.yaxis)
-    return _finish(figure, "estimated; lines: range of published efficiencies")
+    plain_log_ticks(axes.xaxis, axes.yaxis)
+    return finish(figure, "estimated; lines: range of published efficiencies")
 
 
 def predicted_and_published(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw predicted against published sequences a second: on the line is right."""
-    figure, axes = _canvas(4.4)
+    figure, axes = canvas(4.4)
     for number, framework in enumerate(sorted({row["framework"] for row in rows})):
         mine = [row for row in rows if row["framework"] == framework]
         axes.plot(
@@ -230,14 +205,14 @@ def predicted_and_published(rows: Sequence[Mapping[str, Any]]) -> Figure:
     )
     axes.set(xscale="log", yscale="log", xlabel="published (sequences/s)",
              ylabel="predicted (sequences/s)", xlim=ends, ylim=ends)  # fmt: skip
-    _plain_log_ticks(axes.xaxis, axes.yaxis)
+    plain_log_ticks(axes.xaxis, axes.yaxis)
     figure.legend(loc="outside right upper", title="published with")
-    return _finish(figure, "published; predicted from the other frameworks' rows; band: ±25 %")
+    return finish(figure, "published; predicted from the other frameworks' rows; band: ±25 %")
 
 
 def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) -> Figure:
     """Draw durations on this machine: the prediction, and what the clock said."""
-    figure, axes = _canvas(1.4 + 0.5 * len(rows))
+    figure, axes = canvas(1.4 + 0.5 * len(rows))
     for row, (guess, clock) in enumerate(rows.values()):
         axes.plot(guess.value, row, color=COLOURS[0], markersize=9, **MARKS[Origin.ESTIMATED])
         axes.plot([clock.low, clock.high], [row, row], color=COLOURS[1])
@@ -254,8 +229,8 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
     axes.set(xlabel="time", ylim=(len(rows) - 0.4, -0.6))
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda value, _: format_seconds(value))
-    figure.legend(loc="outside upper center", ncols=2)
-    return _finish(figure, "estimated and measured on this machine")
+    legend_above(figure, 2)
+    return finish(figure, "estimated and measured on this machine")
 
 
 def what_if(
@@ -264,8 +239,7 @@ def what_if(
     chosen: float,
 ) -> Figure:
     """Draw time and cost against the share of peak; one curve of (seconds, USD) an instance."""
-    with plt.rc_context(_STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
+    figure, ((left, right),) = panels(1, 2, height=3.6, width=8.5)
     percent = [100 * share for share in shares]
     dashes = itertools.cycle(("-", "--"))  # two sizes of one instance cost the same: both show
     for (name, points), colour, dash in zip(curves.items(), COLOURS, dashes, strict=False):
@@ -274,6 +248,54 @@ def what_if(
     for axes, label in ((left, "time (hours)"), (right, "cost (USD, on demand)")):
         axes.axvline(100 * chosen, color="black", linestyle=":")
         axes.set(yscale="log", xlabel="share of peak reached (%)", ylabel=label)
-        _plain_log_ticks(axes.yaxis)
-    figure.legend(loc="outside upper center", ncols=3)
-    return _finish(figure, "estimated; dotted: the chosen share of peak")
+        plain_log_ticks(axes.yaxis)
+    legend_above(figure, 3)
+    return finish(figure, "estimated; dotted: the chosen share of peak")
+
+
+def validation_picture(rows: Sequence[HeldOut]) -> Figure:
+    """Draw predictions against what was observed, a panel a family, with their 80 % intervals.
+
+    Each row was left out of the fit that predicted it.
+    """
+    families = scores(rows)
+    high = -(-len(families) // _ABREAST)
+    figure, grid = panels(high, _ABREAST, height=0.7 + 2.5 * high)
+    used = list(grid.flat)[: len(families)]
+    for axes, score in zip(used, families, strict=True):
+        _family(axes, score, [row for row in rows if row.family == score.family])
+    for axes in list(grid.flat)[len(families) :]:
+        axes.remove()
+    legend_above(figure, 3, *used[0].get_legend_handles_labels())
+    return finish(figure, "observed: published or measured; predicted: estimated, row left out")
+
+
+_ABREAST = 3
+_HELD_OUT = {
+    True: (f"inside its {INTERVAL}", COLOURS[0], "."),
+    False: (f"outside its {INTERVAL}", COLOURS[1], "x"),
+}
+
+
+def _family(axes: Axes, score: Score, rows: Sequence[HeldOut]) -> None:
+    unit, scale = ("GB", GB) if rows[0].unit == "B" else ("s", 1)
+    figures = [x / scale for row in rows for x in (row.observed, row.low, row.high)]
+    ends = [min(figures) / 1.5, max(figures) * 1.5]
+    axes.plot(ends, ends, color="black", linewidth=1, label="observed = predicted")
+    for covered, (label, colour, marker) in _HELD_OUT.items():
+        some = [row for row in rows if row.covered == covered]
+        observed = [row.observed / scale for row in some]
+        reach = np.array([[r.predicted - r.low, r.high - r.predicted] for r in some]) / scale
+        axes.errorbar(
+            observed, [row.predicted / scale for row in some], yerr=reach.reshape(-1, 2).T,
+            color=colour, marker=marker, linestyle="", markersize=5, label=label,
+            ecolor=(colour, 0.35), elinewidth=1.5,
+        )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    axes.set(xlabel=f"observed ({unit})", ylabel=f"predicted ({unit})")
+    axes.set_title(
+        f"{score.family}: {score.rows} rows\nmedian error {100 * score.median:.0f} %,"
+        f" {100 * score.coverage:.0f} % inside",
+        fontsize=8,
+    )
+    axes.tick_params(labelsize=8)
