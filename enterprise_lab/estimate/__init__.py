@@ -11,6 +11,8 @@ from enterprise_lab.estimate.inference_estimate import InferenceEstimate
 from enterprise_lab.estimate.inference_memory import inference_memory
 from enterprise_lab.estimate.memory import largest_micro_batch, training_memory
 from enterprise_lab.estimate.plan import Plan
+from enterprise_lab.estimate.plan_table import Plans
+from enterprise_lab.estimate.search import plans
 from enterprise_lab.estimate.states import StateBytes
 from enterprise_lab.estimate.trainable import LowRank
 from enterprise_lab.estimate.training import GATHERED_SHARE, Checkpoints, training
@@ -26,6 +28,7 @@ __all__ = [
     "InferenceEstimate",
     "LowRank",
     "Plan",
+    "Plans",
     "StateBytes",
     "TrainingEstimate",
     "TransformerShape",
@@ -34,6 +37,7 @@ __all__ = [
     "inference",
     "inference_memory",
     "largest_micro_batch",
+    "plans",
     "rule_of_thumb_flops",
     "shape_from_hf_config",
     "training",

@@ -40,7 +40,7 @@ def plans(
     accelerator: str | Accelerator,
     global_batch: int,
     sequence_length: int = 0,
-    precision: str = "bf16",
+    precision: str = "fp16",
     causal: Causal = "full",
     tokens: float | None = None,
     predicted_share: float | None = None,
