@@ -1,10 +1,9 @@
-"""Predictions of recorded memory peaks, and how far off they are."""
+"""Predictions of recorded memory peaks."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -73,20 +72,3 @@ def predicted_peak(parameters: Mapping[str, Any], *, as_written: bool = True) ->
         fragmentation=0,
         framework_bytes=0,
     )
-
-
-def memory_residuals(
-    peaks: Iterable[tuple[Mapping[str, Any], float]], *, as_written: bool = False
-) -> list[tuple[str, float]]:
-    """Give the family and the logarithm of measured over predicted of recorded peaks.
-
-    `peaks` are the parameters and the bytes of each; `as_written` as in `predicted_peak`. No
-    coefficient is fitted to peaks, so each prediction is made without its row.
-    """
-    return [
-        (
-            json.loads(parameters["config"])["model_type"],
-            math.log(measured / sum(predicted_peak(parameters, as_written=as_written).values())),
-        )
-        for parameters, measured in peaks
-    ]
