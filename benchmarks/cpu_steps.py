@@ -2,9 +2,10 @@
 
 sudo chrt -f 50 python benchmarks/cpu_steps.py
 
-Writes cpu_rates.jsonl and cpu_steps.jsonl into enterprise_lab/measure/recorded_runs. A figure is
-the median of calls after a warm-up, with the quartiles. Real-time priority keeps other processes
-from disturbing it; an idle machine needs none.
+Writes cpu_rates.jsonl and cpu_steps.jsonl into enterprise_lab/measure/recorded_runs. Everything is
+measured in three rounds, because a shared host slows for minutes at a time; a figure is the median
+of the rounds' medians of calls after a warm-up, between the medians of their quartiles.
+Real-time priority keeps other processes from disturbing it; an idle machine needs none.
 
 Models have random weights and their architecture's usual dropout in training, unless a row says
 0. Parameters of a record: the fields of its TransformerShape, or the name of its network and the
@@ -13,10 +14,11 @@ image size; batch, sequence length, phase, precision, and what runs beside the l
 
 from __future__ import annotations
 
+import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ import torch
 import transformers
 
 from enterprise_lab.measure import libraries, rates, records
+from enterprise_lab.measure.devices import machine
+from enterprise_lab.measure.records import Origin, Record
 from enterprise_lab.measure.timing import measure
 from enterprise_lab.shapes import shape_from_hf_config
 from enterprise_lab.shapes.networks import network
@@ -32,7 +36,8 @@ from enterprise_lab.shapes.networks import network
 FOLDER = Path(__file__).parents[1] / "enterprise_lab" / "measure" / "recorded_runs"
 SOURCE = "benchmarks/cpu_steps.py"
 TRAINING, FORWARD = "training step", "forward"
-STEP_SECONDS, RATE_SECONDS = 3.0, 16.0
+ROUNDS, CALLS = 3, 3
+STEP_SECONDS, RATE_SECONDS = 1.0, 8.0
 CLASSES, IMAGE_CLASSES = 2, 1000
 
 Parameters = dict[str, str | bool | int | float]
@@ -202,17 +207,19 @@ def forward(
     return work
 
 
-def row(case: Case, device: str, run: str) -> records.Record:
+def row(case: Case, device: str, run: str) -> Record:
     """Measure one case."""
     model, inputs, parameters = build(case)
     make = step if case.phase == TRAINING else forward
-    taken = measure(make(model, inputs, case.precision), budget_seconds=STEP_SECONDS, at_least=5)
-    return records.Record(
+    taken = measure(
+        make(model, inputs, case.precision), budget_seconds=STEP_SECONDS, at_least=CALLS
+    )
+    return Record(
         lab="cpu_steps",
         metric="step_seconds" if case.phase == TRAINING else "forward_seconds",
         value=taken.value,
         unit="s",
-        origin=records.Origin.MEASURED,
+        origin=Origin.MEASURED,
         low=taken.low,
         high=taken.high,
         n=taken.n,
@@ -233,32 +240,57 @@ def row(case: Case, device: str, run: str) -> records.Record:
             "python": sys.version.split()[0],
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            "instructions": torch.backends.cpu.get_cpu_capability(),
         },
     )
 
 
-def write(name: str, rows: Iterator[records.Record]) -> None:
-    """Write a file of recorded runs anew, showing each row as it is measured."""
+def median_round(rounds: Sequence[Record]) -> Record:
+    """Return the record of the median round, between the medians of all rounds' quartiles."""
+    rounds = sorted(rounds, key=lambda one: one.value)
+    lows, highs = ([getattr(one, name) for one in rounds] for name in ("low", "high"))
+    return rounds[len(rounds) // 2].model_copy(
+        update={
+            "low": statistics.median(lows),
+            "high": statistics.median(highs),
+            "n": sum(one.n or 1 for one in rounds),
+        }
+    )
+
+
+def write(name: str, rounds: Sequence[Sequence[Record]]) -> None:
+    """Write a file of recorded runs anew: what every round has measured."""
+    groups: dict[object, list[Record]] = {}
+    for one in (one for each in rounds for one in each):
+        groups.setdefault((one.metric, *sorted(one.parameters.items())), []).append(one)
     path = FOLDER / f"{name}.jsonl"
     path.unlink(missing_ok=True)
-    for one in rows:
-        records.append(path, [one])
-        shown = ("model", "phase", "precision", "global_batch", "sequence_length", "image_size",
-                 "dropout", "rows", "size_bytes")  # fmt: skip
-        words = " ".join(str(one.parameters[key]) for key in shown if key in one.parameters)
-        sys.stdout.write(f"{one.metric} {words}: {one.value:.4g} {one.low:.4g}-{one.high:.4g}\n")
-        sys.stdout.flush()
+    records.append(path, [median_round(g) for g in groups.values() if len(g) == len(rounds)])
+
+
+def shown(one: Record) -> Record:
+    """Write a line about a record, and return it."""
+    wanted = ("library", "model", "phase", "precision", "global_batch", "sequence_length",
+              "image_size", "dropout", "rows", "size_bytes")  # fmt: skip
+    words = " ".join(str(one.parameters[key]) for key in wanted if key in one.parameters)
+    sys.stdout.write(f"{one.metric} {words}: {one.value:.4g} {one.low:.4g}-{one.high:.4g}\n")
+    sys.stdout.flush()
+    return one
 
 
 def main() -> None:
-    """Measure the rates, then the steps, of the same machine."""
+    """Measure the rates and the steps of this machine, round after round."""
     FOLDER.mkdir(exist_ok=True)
-    found = libraries.libraries()
-    device = libraries.processor_name(libraries.machine())
-    run = f"{device}, {records.datetime.now(records.UTC):%Y-%m-%d %H:%M}"
-    measured = rates.run(rates.tasks(found), RATE_SECONDS)
-    write("cpu_rates", (r.model_copy(update={"run": run}) for part in measured for r in part))
-    write("cpu_steps", map(partial(row, device=device, run=run), cases()))
+    device = libraries.processor_name(machine())
+    run = f"{device}, {datetime.now(UTC):%Y-%m-%d %H:%M}"
+    todo = rates.tasks(libraries.libraries())
+    measured_rates, measured_steps = [], []
+    for _ in range(ROUNDS):
+        found = [one for part in rates.run(todo, RATE_SECONDS) for one in part]
+        measured_rates.append([shown(one.model_copy(update={"run": run})) for one in found])
+        measured_steps.append([shown(row(case, device, run)) for case in cases()])
+    write("cpu_rates", measured_rates)
+    write("cpu_steps", measured_steps)
 
 
 main()

@@ -8,7 +8,7 @@ from functools import cache
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.measure import calibrate
 from enterprise_lab.measure.devices import machine
-from enterprise_lab.measure.libraries import NumPy, processor_name
+from enterprise_lab.measure.libraries import NumPy
 from enterprise_lab.measure.rates import COPY, MATMUL, run, tasks
 from enterprise_lab.measure.records import Record
 from enterprise_lab.units import GB, TERA
@@ -26,8 +26,7 @@ def this_machine() -> Accelerator:
 
 
 def accelerator_of(found: Sequence[Record]) -> Accelerator:
-    """Return this machine's processor as these rates of it say."""
-    here = machine()
+    """Return the processor that these rates were measured on, with as much memory as is here."""
     rates = [one for one in found if one.parameters["processor"] == "cpu"]
     peaks: dict[str, float] = {}
     for one in rates:
@@ -35,16 +34,16 @@ def accelerator_of(found: Sequence[Record]) -> Accelerator:
             precision = str(one.parameters["precision"])
             peaks[precision] = max(peaks.get(precision, 0.0), _undisturbed(one) / TERA)
     row = {
-        "name": processor_name(here),
-        "vendor": "this machine",
+        "name": rates[0].device,
+        "vendor": "measured",
         "is_processor": True,
         "fp32_tflops": peaks["fp32"],
         "bf16_tflops": peaks.get("bf16"),
         "measured_matmul_tflops": peaks.get("bf16"),
-        "memory_gb": here.memory_bytes / GB,
+        "memory_gb": machine().memory_bytes / GB,
         "memory_type": "system memory",
         "memory_bandwidth_gb_per_second": _bandwidth(rates) / GB,
-        "source": f"measured on this machine, {rates[0].time:%Y-%m-%d}",
+        "source": f"{rates[0].source}, {rates[0].time:%Y-%m-%d}",
     }
     return Accelerator.model_validate(row)
 

@@ -19,6 +19,8 @@ def rate(metric, value, library="PyTorch", processor="cpu", **parameters):
         high=value,
         unit="",
         origin=Origin.MEASURED,
+        device="two cores",
+        source="a test",
         parameters={"library": library, "processor": processor, **parameters},
     )
 
@@ -42,7 +44,7 @@ def cache_folder(tmp_path, monkeypatch):
 def test_peaks_are_the_best_rates_of_the_processor():
     chip = this_machine.accelerator_of(RATES)
     assert chip.peak_tflops == pytest.approx({"fp32": 0.2, "bf16": 0.4})
-    assert chip.is_processor
+    assert (chip.name, chip.is_processor) == ("two cores", True)
 
 
 def test_memory_is_as_fast_as_the_copies_that_no_cache_holds():
