@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -166,18 +167,17 @@ def largest_micro_batch(
     """
     require_positive(memory_bytes=memory_bytes)
     require_whole("at_most", at_most, LARGEST_BATCH)
-    sizes = np.array([n for n in range(1, at_most + 1) if at_most % n == 0])
+    small = [n for n in range(1, math.isqrt(at_most) + 1) if at_most % n == 0]
+    sizes = np.array(sorted({*small, *(at_most // n for n in small)}))
     chosen = plan or Plan(recompute=recompute)
-    states = options.pop("states", None) or StateBytes.of(
-        precision, options.pop("optimizer", "adam")
-    )
+    optimizer, states = options.pop("optimizer", "adam"), options.pop("states", None)
     terms = device_memory(
         shape,
         replace(PlanDimensions.of(chosen), micro_batch=sizes),
         sequence_length=sequence_length,
         global_batch=at_most * chosen.data,
         precision=precision,
-        states=states,
+        states=states or StateBytes.of(precision, optimizer),
         predicted_share=predicted_share,
         **options,
     )

@@ -213,6 +213,14 @@ def test_the_largest_micro_batch_knows_plans():
     )
 
 
+def test_the_largest_micro_batch_takes_the_options_of_a_step():
+    given_arguments = {"memory_bytes": 16e9, "sequence_length": 512, "at_most": 10**6}
+    plain = largest_micro_batch(BERT, **given_arguments)
+    lean = largest_micro_batch(BERT, trainable=LowRank(), optimizer="sgd", **given_arguments)
+    heavy = largest_micro_batch(BERT, states=StateBytes(4, 4, 40), **given_arguments)
+    assert heavy < plain < lean
+
+
 def test_too_little_memory_says_what_is_needed():
     with pytest.raises(LabError, match=r"One sequence needs .* GB"):
         largest_micro_batch(
