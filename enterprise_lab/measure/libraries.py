@@ -57,8 +57,7 @@ class NumPy:
     precisions: tuple[str, ...] = ("fp32",)
     label = "NumPy on the processor"
 
-    def __init__(self, here: Machine | None = None) -> None:
-        here = here or machine()
+    def __init__(self, here: Machine) -> None:
         self.device = processor_name(here)
         self.versions: Mapping[str, str] = _versions(numpy=np.__version__)
         self._pool = ThreadPoolExecutor(here.cores)
@@ -99,14 +98,14 @@ class Torch:
 
     name = "PyTorch"
 
-    def __init__(self, processor: Processor, here: Machine | None = None) -> None:
+    def __init__(self, processor: Processor, here: Machine) -> None:
         import torch
 
         self._torch = torch
         self.processor = processor
         self.versions: Mapping[str, str] = _versions(torch=torch.__version__)
         if processor == "cpu":
-            self.device = processor_name(here or machine())
+            self.device = processor_name(here)
             self.precisions: tuple[str, ...] = ("fp32", "bf16")
         else:
             self.device = torch.cuda.get_device_name()
@@ -171,8 +170,10 @@ def libraries() -> list[Library]:
     here = machine()
     found: list[Library] = []
     if importlib.util.find_spec("torch"):
-        if Torch("cpu", here)._torch.cuda.is_available():
-            found.append(Torch("cuda"))
+        import torch
+
+        if torch.cuda.is_available():
+            found.append(Torch("cuda", here))
         found.append(Torch("cpu", here))
     return [*found, NumPy(here)]
 

@@ -105,7 +105,9 @@ def test_without_torch_numpy_is_all_there_is(monkeypatch):
     assert [one.name for one in libraries()] == ["NumPy"]
 
 
-@pytest.mark.parametrize("library", [NumPy(), Torch("cpu")], ids=["NumPy", "PyTorch"])
+@pytest.mark.parametrize(
+    "library", [NumPy(machine()), Torch("cpu", machine())], ids=["NumPy", "PyTorch"]
+)
 def test_every_figure_of_a_library_is_above_zero(library):
     found = measured(library)
     assert all(one.value > 0 and np.isfinite(one.value) for one in found)
@@ -117,11 +119,11 @@ def test_copies_copy_all_of_it(monkeypatch):
     made = []
     zeros = np.zeros_like
     monkeypatch.setattr(np, "zeros_like", lambda like: made.append(zeros(like)) or made[-1])
-    NumPy().copy(4 * 1001)()
+    NumPy(machine()).copy(4 * 1001)()
     assert made[0].sum() == 1001
 
 
 def test_torch_keeps_its_precision_setting():
     before = torch.get_float32_matmul_precision()
-    Torch("cpu").product(16, "tf32")()
+    Torch("cpu", machine()).product(16, "tf32")()
     assert torch.get_float32_matmul_precision() == before
