@@ -9,6 +9,8 @@ from enterprise_lab.errors import InvalidValueError, require_positive, require_w
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.units import HOUR
 
+MOST_INSTANCES = 1_000_000
+
 
 def on_demand(
     seconds: Estimate, instance: str, *, instances: int = 1, on: date | None = None
@@ -27,7 +29,7 @@ def on_demand(
             "Give training_seconds of an estimate, or estimate.Estimate(3600, 's', 'why').",
         )
     require_positive(seconds=seconds.value)
-    require_whole("instances", instances, 1_000_000)
+    require_whole("instances", instances, MOST_INSTANCES)
     price = catalog.price(instance, on=on)
     mark = ", unverified" if price.unverified else ""
     source = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.measure.records import Origin
@@ -68,6 +69,21 @@ def plain_log_ticks(*axes: Axis) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axis.set_minor_formatter("")
+
+
+def few_log_ticks(low: float, high: float, *axes: Axis) -> None:
+    """Label small logarithmic axes from `low` to `high` in at most four places."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for subs in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        ticks = [
+            s * 10.0**power for power in powers for s in subs if low <= s * 10.0**power <= high
+        ]
+        if len(ticks) > 1:
+            break
+    shown = ticks[:: -(-len(ticks) // 4)]
+    for axis in axes:
+        axis.set_ticks(shown, [f"{tick:g}" for tick in shown])
+        axis.set_minor_locator(NullLocator())
 
 
 def whiskers(it: Estimate, scale: float = 1.0) -> npt.NDArray[np.float64]:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from enterprise_lab import estimate
-from enterprise_lab.catalog import PublishedRun
-from enterprise_lab.costing import MEMORY_SHARE, Options
+from enterprise_lab.costing import Option, Options
 from enterprise_lab.course.drawing import (
     INTERVAL,
     MARKS,
     canvas,
+    few_log_ticks,
     finish,
     legend_above,
     panels,
     plain_log_ticks,
+    whiskers,
 )
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.estimate.flops import Causal
+from enterprise_lab.estimate.search import MEMORY_SHARE
 from enterprise_lab.estimate.validation import HeldOut, Score, scores
 from enterprise_lab.measure.records import Origin
 from enterprise_lab.measure.timing import Measurement
@@ -31,6 +34,7 @@ from enterprise_lab.palette import COLOURS
 from enterprise_lab.shapes import TransformerShape
 from enterprise_lab.units import GB, GIB, HOUR, format_seconds
 
+_WHISKER: Any = {"capsize": 3, "elinewidth": 1.5, "capthick": 1.5}
 _PARTS = {
     "embeddings": COLOURS[0],
     "attention": COLOURS[4],
@@ -125,33 +129,6 @@ def memory_by_batch(
     )
 
 
-def efficiencies(runs: Iterable[PublishedRun]) -> Figure:
-    """Draw the share of peak that published BERT pre-training reached, by chip and framework."""
-    figure, axes = canvas()
-    shown = [run for run in runs if not run.suspect and run.precision in ("fp16", "bf16")]
-    groups = sorted({(run.accelerator, run.framework) for run in shown})
-    for row, group in enumerate(groups):
-        for length, colour in ((128, COLOURS[0]), (512, COLOURS[1])):
-            shares = [
-                100 * estimate.run_efficiency(run)
-                for run in shown
-                if (run.accelerator, run.framework) == group and run.sequence_length == length
-            ]
-            axes.plot(
-                shares, [row] * len(shares), linestyle="", color=colour, alpha=0.8,
-                **MARKS[Origin.PUBLISHED],
-            )  # fmt: skip
-    for length, colour in ((128, COLOURS[0]), (512, COLOURS[1])):
-        axes.plot(
-            [], [], ls="", color=colour, label=f"{length} tokens a sequence",
-            **MARKS[Origin.PUBLISHED],
-        )  # fmt: skip
-    axes.set_yticks(range(len(groups)), [f"{chip}, {name}" for chip, name in groups])
-    axes.set(xlabel="share of the chip's 16-bit peak (%)", xlim=(0, 60))
-    legend_above(figure, 2)
-    return finish(figure, "published throughput of BERT-large, FLOPs counted here")
-
-
 def time_and_cost(
     options: Options,
     *,
@@ -160,21 +137,19 @@ def time_and_cost(
 ) -> Figure:
     """Draw the time and cost of each instance, with their ranges."""
     figure, axes = canvas(4.2)
-    for number, o in enumerate(options):
-        if o.training is None or o.cost is None:
-            continue
-        time, cost, colour = o.training.training_seconds, o.cost, COLOURS[number % len(COLOURS)]
-        hours = [(time.low or time.value) / HOUR, (time.high or time.value) / HOUR]
-        axes.plot(hours, [cost.low or cost.value, cost.high or cost.value], color=colour, alpha=0.5)
-        axes.plot(
-            time.value / HOUR, cost.value, linestyle="", color=colour, markersize=9,
-            **MARKS[Origin.ESTIMATED],
+    possible = [o for o in options if o.training and o.cost]
+    for number, o in enumerate(possible):
+        time, cost = _hours({1: o})[1], _usd({1: o})[1]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.errorbar(
+            time.value, cost.value, xerr=whiskers(time), yerr=whiskers(cost), color=colour,
+            markersize=9, **_WHISKER, **MARKS[Origin.ESTIMATED],
         )  # fmt: skip
         axes.annotate(
-            o.instance.name, (time.value / HOUR, cost.value), xytext=(9, -3),
+            o.instance.name, (time.value, cost.value), xytext=(9, 6),
             textcoords="offset points", color=colour, weight="bold",
         )  # fmt: skip
-    axes.margins(x=0.12)
+    axes.margins(x=0.15)
     axes.set(xscale="log", yscale="log", xlabel="time (hours)", ylabel="cost (USD, on demand)")
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     if deadline_seconds:
@@ -185,29 +160,7 @@ def time_and_cost(
         axes.text(left, budget_usd, " too dear", va="bottom")
     axes.set(xlim=(left, right), ylim=(bottom, top))
     plain_log_ticks(axes.xaxis, axes.yaxis)
-    return finish(figure, "estimated; lines: range of published efficiencies")
-
-
-def predicted_and_published(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw predicted against published sequences a second: on the line is right."""
-    figure, axes = canvas(4.4)
-    for number, framework in enumerate(sorted({row["framework"] for row in rows})):
-        mine = [row for row in rows if row["framework"] == framework]
-        axes.plot(
-            [row["published"] for row in mine], [row["predicted"] for row in mine],
-            linestyle="", color=COLOURS[number], label=framework, alpha=0.8,
-            **MARKS[Origin.PUBLISHED],
-        )  # fmt: skip
-    ends = [min(row["published"] for row in rows) / 2, max(row["published"] for row in rows) * 2]
-    axes.plot(ends, ends, color="black", linewidth=1)
-    axes.fill_between(
-        ends, [e / 1.25 for e in ends], [e * 1.25 for e in ends], color="#bbbbbb", alpha=0.4
-    )
-    axes.set(xscale="log", yscale="log", xlabel="published (sequences/s)",
-             ylabel="predicted (sequences/s)", xlim=ends, ylim=ends)  # fmt: skip
-    plain_log_ticks(axes.xaxis, axes.yaxis)
-    figure.legend(loc="outside right upper", title="published with")
-    return finish(figure, "published; predicted from the other frameworks' rows; band: ±25 %")
+    return finish(figure, f"estimated; whiskers: {INTERVAL}s, of time and cost together")
 
 
 def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) -> Figure:
@@ -233,24 +186,41 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
     return finish(figure, "estimated and measured on this machine")
 
 
-def what_if(
-    curves: Mapping[str, Sequence[tuple[float, float]]],
-    shares: Sequence[float],
-    chosen: float,
-) -> Figure:
-    """Draw time and cost against the share of peak; one curve of (seconds, USD) an instance."""
-    figure, ((left, right),) = panels(1, 2, height=3.6, width=8.5)
-    percent = [100 * share for share in shares]
-    dashes = itertools.cycle(("-", "--"))  # two sizes of one instance cost the same: both show
-    for (name, points), colour, dash in zip(curves.items(), COLOURS, dashes, strict=False):
-        left.plot(percent, [s / HOUR for s, _ in points], color=colour, ls=dash, label=name)
-        right.plot(percent, [usd for _, usd in points], color=colour, ls=dash)
+def what_if(by_count: Mapping[int, Options], chosen: int) -> Figure:
+    """Draw time and cost against the number of instances, with intervals at the chosen one."""
+    figure, ((left, right),) = panels(1, 2, height=3.8, width=8.5)
+    dashes = itertools.cycle(("-", "--"))  # where curves lie on each other both show
+    names = [option.instance.name for option in by_count[chosen]]
+    for name, colour, dash in zip(names, COLOURS, dashes, strict=False):
+        options = [o for found in by_count.values() for o in found if o.instance.name == name]
+        possible = {o.count: o for o in options if o.training and o.cost}
+        for axes, figures in ((left, _hours(possible)), (right, _usd(possible))):
+            axes.plot(
+                list(figures), [it.value for it in figures.values()], marker=".", color=colour,
+                linestyle=dash, label=name,
+            )  # fmt: skip
+            if chosen in figures:
+                it = figures[chosen]
+                axes.errorbar(chosen, it.value, whiskers(it), color=colour, **_WHISKER)
     for axes, label in ((left, "time (hours)"), (right, "cost (USD, on demand)")):
-        axes.axvline(100 * chosen, color="black", linestyle=":")
-        axes.set(yscale="log", xlabel="share of peak reached (%)", ylabel=label)
+        axes.set(xscale="log", yscale="log", xlabel="instances of a kind", ylabel=label)
+        axes.set_xticks(list(by_count), [str(count) for count in by_count])
+        axes.xaxis.set_minor_locator(NullLocator())
         plain_log_ticks(axes.yaxis)
-    legend_above(figure, 3)
-    return finish(figure, "estimated; dotted: the chosen share of peak")
+    legend_above(figure, 3, *left.get_legend_handles_labels())
+    return finish(figure, f"estimated; whiskers: {INTERVAL}s at the chosen number")
+
+
+def _hours(options: Mapping[int, Option]) -> dict[int, Estimate]:
+    return {
+        count: o.training.training_seconds.scaled(1 / HOUR, "h", "")
+        for count, o in options.items()
+        if o.training
+    }
+
+
+def _usd(options: Mapping[int, Option]) -> dict[int, Estimate]:
+    return {count: o.cost for count, o in options.items() if o.cost}
 
 
 def validation_picture(rows: Sequence[HeldOut]) -> Figure:
@@ -260,7 +230,7 @@ def validation_picture(rows: Sequence[HeldOut]) -> Figure:
     """
     families = scores(rows)
     high = -(-len(families) // _ABREAST)
-    figure, grid = panels(high, _ABREAST, height=0.7 + 2.5 * high)
+    figure, grid = panels(high, _ABREAST, height=0.7 + 2.3 * high)
     used = list(grid.flat)[: len(families)]
     for axes, score in zip(used, families, strict=True):
         _family(axes, score, [row for row in rows if row.family == score.family])
@@ -293,6 +263,7 @@ def _family(axes: Axes, score: Score, rows: Sequence[HeldOut]) -> None:
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     axes.set(xlabel=f"observed ({unit})", ylabel=f"predicted ({unit})")
+    few_log_ticks(*ends, axes.xaxis, axes.yaxis)
     axes.set_title(
         f"{score.family}: {score.rows} rows\nmedian error {100 * score.median:.0f} %,"
         f" {100 * score.coverage:.0f} % inside",

@@ -10,21 +10,23 @@ from html import escape
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 from matplotlib.figure import Figure
 
-from enterprise_lab import catalog, costing, estimate
+from enterprise_lab import catalog
+from enterprise_lab.costing import Option, Options, training_options
 from enterprise_lab.course import pictures
 from enterprise_lab.errors import require_whole
-from enterprise_lab.estimate import Efficiency, Plan, TransformerShape
+from enterprise_lab.estimate import TransformerShape
 from enterprise_lab.estimate.flops import Causal
-from enterprise_lab.units import format_seconds, format_usd
 
-_SHARES = np.linspace(0.05, 0.6, 23)
+_LOOK: Any = {"style": {"description_width": "11em"}, "layout": {"width": "32em"}}
+_COUNTS = (1, 2, 4, 8, 16)
+_LENGTHS = (64, 128, 256, 512, 1024)
+_BATCHES = (128, 256, 512, 1024, 2048, 4096)
 
 
 class WhatIf:
-    """Sliders for efficiency, sequence length and steps over time and cost on some instances."""
+    """Sliders for instances, batch, sequence length and steps over the time and cost of a run."""
 
     def __init__(
         self,
@@ -34,34 +36,25 @@ class WhatIf:
         sequence_length: int,
         global_batch: int,
         steps: int,
-        efficiency: float,
-        predicted_share: float = 1.0,
+        predicted_share: float | None = None,
         causal: Causal = "full",
     ) -> None:
         require_whole("steps", steps, 10**9)
         self._shape = shape
-        self._instances = [catalog.instance(name) for name in instances]
+        self._instances = [catalog.instance(name).name for name in instances]
         self._predicted_share = predicted_share
         self._causal = causal
-        self._global_batch = global_batch
-        lengths = sorted({n for n in (64, 128, 256, 512, 1024) if _fits(shape, n)}
-                         | {sequence_length})  # fmt: skip
-        style = {"style": {"description_width": "11em"}, "layout": {"width": "32em"}}
-        self.efficiency = widgets.FloatSlider(
-            value=round(100 * efficiency, 1), min=5, max=60, step=0.1,
-            description="share of peak (%)", readout_format=".1f", continuous_update=False, **style,
-        )  # fmt: skip
-        self.sequence_length = widgets.SelectionSlider(
-            value=sequence_length, options=lengths, description="sequence length",
-            continuous_update=False, **style,
-        )  # fmt: skip
+        lengths = [n for n in _LENGTHS if n <= (shape.max_positions or n)]
+        self.count = _choice("instances of a kind", _COUNTS, 1)
+        self.global_batch = _choice("sequences in a step", _BATCHES, global_batch)
+        self.sequence_length = _choice("tokens in a sequence", lengths, sequence_length)
         self.steps = widgets.FloatSlider(
             value=steps / 1e6, min=0.05, max=max(2.0, steps / 1e6), step=0.05,
-            description="million steps", continuous_update=False, **style,
+            description="million steps", continuous_update=False, **_LOOK,
         )  # fmt: skip
         self._answer = widgets.HTML()
         self._picture = widgets.Image(format="png")
-        controls = (self.efficiency, self.sequence_length, self.steps)
+        controls = (self.count, self.global_batch, self.sequence_length, self.steps)
         for control in controls:
             control.observe(self._update, names="value")
         self.box = widgets.VBox([*controls, self._answer, self._picture])
@@ -73,38 +66,22 @@ class WhatIf:
         return str(self._answer.value)
 
     def _update(self, _change: object = None) -> None:
-        share = self.efficiency.value / 100
-        now = {i.name: self._point(i, share) for i in self._instances}
-        cheapest = min(now, key=lambda name: now[name][1])
-        fastest = min(now, key=lambda name: now[name][0])
-        self._answer.value = (
-            f"At {self.efficiency.value:.1f} % of peak the cheapest is"
-            f" <b>{_sentence(cheapest, now[cheapest])}</b>,"
-            f" the fastest <b>{_sentence(fastest, now[fastest])}</b> (estimated)."
-        )
-        self._picture.value = _png(self._figure(share))
+        by_count = {count: self._options(count) for count in _COUNTS}
+        self._answer.value = _sentence(by_count[self.count.value])
+        self._picture.value = _png(pictures.what_if(by_count, self.count.value))
 
-    def _figure(self, chosen: float) -> Figure:
-        shares = [float(share) for share in _SHARES]
-        curves = {i.name: [self._point(i, share) for share in shares] for i in self._instances}
-        return pictures.what_if(curves, shares, chosen)
-
-    def _point(self, instance: catalog.Instance, share: float) -> tuple[float, float]:
-        chip, devices, _ = costing.whole_devices(instance)
-        length = self.sequence_length.value
-        training = estimate.training(
+    def _options(self, count: int) -> Options:
+        length, batch = self.sequence_length.value, self.global_batch.value
+        return training_options(
             self._shape,
+            self._instances,
             sequence_length=length,
-            global_batch=self._global_batch,
-            accelerator=chip,
-            efficiency=Efficiency(share, "the slider"),
-            plan=Plan(data=devices, micro_batch=1),
-            tokens=self.steps.value * 1e6 * length * self._global_batch,
+            global_batch=batch,
+            tokens=self.steps.value * 1e6 * length * batch,
+            count=count,
             predicted_share=self._predicted_share,
             causal=self._causal,
         )
-        cost = costing.on_demand(training.training_seconds, instance.name)
-        return training.training_seconds.value, cost.value
 
     def _repr_mimebundle_(self, **_kwargs: object) -> dict[str, Any]:
         """Give a live front end the widgets, and any other the picture."""
@@ -114,13 +91,27 @@ class WhatIf:
         return bundle | {"image/png": image, "text/plain": text}
 
 
-def _fits(shape: TransformerShape, length: int) -> bool:
-    return not shape.max_positions or length <= shape.max_positions
+def _choice(description: str, usual: Sequence[int], value: int) -> widgets.SelectionSlider:
+    return widgets.SelectionSlider(
+        value=value, options=sorted({*usual, value}), description=description,
+        continuous_update=False, **_LOOK,
+    )  # fmt: skip
 
 
-def _sentence(name: str, point: tuple[float, float]) -> str:
-    seconds, usd = point
-    return escape(f"{name}: {format_seconds(seconds)}, {format_usd(usd)}")
+def _sentence(options: Options) -> str:
+    possible = [o for o in options if o.training]
+    if not possible:
+        return "None of the instances can do this (estimated)."
+    cheapest, fastest = (min(possible, key=of) for of in (lambda o: o.usd, lambda o: o.seconds))
+    return (
+        f"The cheapest is <b>{_described(cheapest)}</b>, the fastest"
+        f" <b>{_described(fastest)}</b> (estimated)."
+    )
+
+
+def _described(option: Option) -> str:
+    seconds = option.training.training_seconds if option.training else None
+    return escape(f"{option.count} x {option.instance.name}: {seconds}, {option.cost}")
 
 
 def _png(figure: Figure) -> bytes:
