@@ -33,11 +33,11 @@ def main() -> None:
     with Progress() as progress:
         task = progress.add_task("fits without a fold", total=fold_count(observations))
         held = cross_validate(observations, calibration, lambda: progress.advance(task))
-    for peaks in memory_peaks():
-        held += with_intervals(peaks, peaks.predict())
+    peaks = memory_peaks()
+    held += with_intervals(peaks, peaks.predict())
     families = {
         rows.family: family_of(rows, [row for row in held if row.family == rows.family])
-        for rows in (*observations, *memory_peaks())
+        for rows in (*observations, peaks)
     }
     written = {
         "figures": {name: float(f"{figure:.4g}") for name, figure in calibration.figures.items()},

@@ -27,6 +27,7 @@ def observed() -> tuple[Observations, ...]:
             batch=int(record.parameters["global_batch"]),
             length=int(record.parameters.get("sequence_length") or record.parameters["image_size"]),
             predicted_share=float(record.parameters.get("predicted_share", 0.0)),
+            flash_attention=bool(record.parameters.get("flash_attention", False)),
             seconds=record.value,
             framework=f"PyTorch {record.versions['torch']}, {record.device}",
             source=f"{record.source}, {record.run}",
@@ -36,8 +37,8 @@ def observed() -> tuple[Observations, ...]:
     return all_observations() + measured_observations(steps)
 
 
-def memory_peaks() -> tuple[MemoryPeaks, MemoryPeaks]:
-    """Return the recorded memory peaks, predicted without and with knowledge of the code."""
+def memory_peaks() -> MemoryPeaks:
+    """Return the recorded memory peaks."""
     processor = accelerator_of(recorded("cpu_rates"))
     rows = [
         MemoryPeak(
@@ -50,7 +51,7 @@ def memory_peaks() -> tuple[MemoryPeaks, MemoryPeaks]:
         )
         for number, record in enumerate(recorded("cpu_memory_peaks"), start=1)
     ]
-    return MemoryPeaks(rows), MemoryPeaks(rows, as_written=True)
+    return MemoryPeaks(rows)
 
 
 def _shape(record: Record) -> Shape:

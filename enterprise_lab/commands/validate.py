@@ -56,9 +56,8 @@ def _refitted() -> list[HeldOut]:
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("fits without a fold", total=fold_count(observations))
         rows = cross_validate(observations, calibration(), lambda: progress.advance(task))
-    return rows + [
-        row for peaks in memory_peaks() for row in with_intervals(peaks, peaks.predict())
-    ]
+    peaks = memory_peaks()
+    return rows + with_intervals(peaks, peaks.predict())
 
 
 def _show(rows: Sequence[HeldOut], worst: int) -> None:

@@ -3,13 +3,16 @@
 from enterprise_lab.estimate.activations import activation_bytes
 from enterprise_lab.estimate.flops import (
     forward_flops,
+    layer_flops,
     rule_of_thumb_flops,
     training_flops,
 )
 from enterprise_lab.estimate.inference import inference
 from enterprise_lab.estimate.inference_estimate import InferenceEstimate
+from enterprise_lab.estimate.inference_flops import InferenceFlops, inference_flops
 from enterprise_lab.estimate.inference_memory import inference_memory
 from enterprise_lab.estimate.memory import largest_micro_batch, training_memory
+from enterprise_lab.estimate.padding import PaddedFlops, padded_flops
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.plan_table import Plans
 from enterprise_lab.estimate.search import plans
@@ -26,7 +29,9 @@ __all__ = [
     "ConvolutionalShape",
     "Estimate",
     "InferenceEstimate",
+    "InferenceFlops",
     "LowRank",
+    "PaddedFlops",
     "Plan",
     "Plans",
     "StateBytes",
@@ -35,8 +40,11 @@ __all__ = [
     "activation_bytes",
     "forward_flops",
     "inference",
+    "inference_flops",
     "inference_memory",
     "largest_micro_batch",
+    "layer_flops",
+    "padded_flops",
     "plans",
     "rule_of_thumb_flops",
     "shape_from_hf_config",

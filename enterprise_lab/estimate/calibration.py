@@ -91,7 +91,7 @@ class Calibration:
 
         if isinstance(stack, str) and isinstance(precision, str):
             own = {
-                name: self.figures.get(f"{name}, {stack}", self.figures.get(name))
+                name: self.figures.get(f"{name}, {stack}") or self.figures[name]
                 for name in (*SHARED, *BY_STACK)
             }
             return Coefficients(

@@ -57,8 +57,9 @@ def serving_case(shape: Shape, tensor: int, chip: Accelerator, precision: str, l
 
 
 def _ways_of(shape: Shape) -> dict[str, bool]:
-    transformer = isinstance(shape, TransformerShape)
+    if not isinstance(shape, TransformerShape):
+        return {}
     return {
-        "experts": transformer and shape.experts > 0,
-        "an encoder and a decoder": transformer and shape.kind == "encoder-decoder",
+        "experts": shape.experts > 0,
+        "an encoder and a decoder": shape.kind == "encoder-decoder",
     }

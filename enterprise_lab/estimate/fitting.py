@@ -53,6 +53,8 @@ PRIORS: Mapping[str, Prior] = {
     "gather_share": Prior(0.4, 3),
     "overlap_loss": Prior(0.3, 3),
     "hop_seconds": Prior(5e-6, 2),
+    "flash_share, CPU training": Prior(0.3, 2),
+    "flash_share, CPU inference": Prior(0.3, 2),
     "matmul_share, Neuron": Prior(0.6, 1.5),
     "memory_share, Neuron": Prior(5.0, 3),
     **{

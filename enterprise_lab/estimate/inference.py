@@ -17,6 +17,7 @@ from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
 from enterprise_lab.estimate.inference_estimate import InferenceEstimate
 from enterprise_lab.estimate.inference_memory import inference_memory
 from enterprise_lab.estimate.intervals import families
+from enterprise_lab.estimate.memory import allowances
 from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
 from enterprise_lab.estimate.plan import LARGEST_BATCH, MOST_DEVICES, Plan
 from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
@@ -117,6 +118,7 @@ def inference(
             weight_bits=weights,
             cache_bits=cache,
             image_size=image_size,
+            **allowances(chip),
         ),
         case=serving_case(
             shape, tensor, chip, precision, input_length + output_length or image_size

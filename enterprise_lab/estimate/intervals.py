@@ -41,8 +41,8 @@ class Case:
 
     @property
     def of_memory(self) -> Case:
-        """The same where bytes are asked for, which no chip makes fewer."""
-        return replace(self, accelerator=ANY, precision=ANY)
+        """The same where bytes are asked for, which are counted alike in all precisions."""
+        return replace(self, precision=ANY)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,11 @@ class Family:
             if not others:
                 return replace(whole, scale=ONE_FOLD)
             rest = cls._unscaled(
-                name, *([x[i] for i in others] for x in (cases, residuals, sources))
-            )  # type: ignore[misc]
+                name,
+                [cases[i] for i in others],
+                [residuals[i] for i in others],
+                [sources[i] for i in others],
+            )
             needed += [
                 abs(residuals[i]) / rest.half_width(cases[i])
                 for i, its in enumerate(folds)

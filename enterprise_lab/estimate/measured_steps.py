@@ -37,6 +37,7 @@ class MeasuredStep:
     length: int
     """Tokens of a sequence, or pixels along an image's edge."""
     predicted_share: float
+    flash_attention: bool
     seconds: float
     framework: str
     source: str
@@ -86,7 +87,13 @@ class _Measured(Observations):
     def cases(self) -> list[Case]:
         """What each row speaks for."""
         return [
-            training_case(row.shape, Plan(), row.chip, row.precision, row.length)
+            training_case(
+                row.shape,
+                Plan(flash_attention=row.flash_attention),
+                row.chip,
+                row.precision,
+                row.length,
+            )
             if self.training
             else serving_case(row.shape, 1, row.chip, row.precision, row.length)
             for row in self.rows
@@ -101,7 +108,7 @@ class _Measured(Observations):
 
 
 class MeasuredTransformers(_Measured):
-    """Steps of Transformers, with attention written out."""
+    """Steps of Transformers."""
 
     @cached_property
     def models(self) -> ModelDimensions:
@@ -111,15 +118,16 @@ class MeasuredTransformers(_Measured):
 
     def _terms(self, calibration: Calibration) -> Mapping[str, Figures]:
         fitted = calibration.coefficients([self.stack] * len(self), self.precisions)
-        batch, length = self.column("batch"), self.column("length")
-        share = self.column("predicted_share")
+        batch, length = self.whole("batch"), self.column("length")
+        share, flash = self.column("predicted_share"), self.whole("flash_attention")
         if not self.training:
             return prefill_seconds(
-                self.models, self.systems, fitted, batch=batch, input_length=length, tensor=1.0,
-                flash_attention=0, predicted=share * length,
+                self.models, self.systems, fitted, batch=batch, input_length=length, tensor=1,
+                flash_attention=flash, predicted=share * length,
             )  # fmt: skip
+        plan = PlanDimensions(micro_batch=batch, flash_attention=flash)
         return training_step_seconds(
-            self.models, PlanDimensions(micro_batch=batch), self.systems, fitted,
+            self.models, plan, self.systems, fitted,
             sequence_length=length, global_batch=batch, predicted_share=share,
         )  # fmt: skip
 

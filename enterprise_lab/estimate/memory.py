@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from enterprise_lab.catalog import Accelerator
 from enterprise_lab.errors import InvalidValueError, LabError, require_positive, require_whole
 from enterprise_lab.estimate.activations import (
     FUSED,
@@ -22,7 +23,7 @@ from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, Recompute
 from enterprise_lab.estimate.stage_memory import stage_memory
 from enterprise_lab.estimate.states import Optimizer, StateBytes, compute_bytes
 from enterprise_lab.estimate.trainable import Trainable, require_trainable
-from enterprise_lab.shapes import ConvolutionalShape, Shape
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
 from enterprise_lab.units import format_bytes
 
 __all__ = [
@@ -41,6 +42,31 @@ FRAMEWORK_BYTES = 0.5e9
 """The driver's context and loaded kernels of one process on a GPU; an allowance."""
 
 
+class Allowances(TypedDict):
+    """What `training_memory` and `inference_memory` add to tensors."""
+
+    fragmentation: float
+    framework_bytes: float
+
+
+def allowances(chip: Accelerator) -> Allowances:
+    """Return what is added to tensors on a chip: nothing where they lie in a host's memory."""
+    if chip.is_processor:
+        return {"fragmentation": 0.0, "framework_bytes": 0.0}
+    return {"fragmentation": FRAGMENTATION, "framework_bytes": FRAMEWORK_BYTES}
+
+
+def usual_implementation(shape: Shape, *, split: bool) -> Implementation:
+    """Return what is likely to run: fused kernels where layers are split, else Hugging Face's.
+
+    Tensor and pipeline parallelism come with frameworks made for large models (Megatron-LM and
+    its kin), whose kernels are fused.
+    """
+    if split or not isinstance(shape, TransformerShape):
+        return FUSED
+    return Implementation.of_transformers(shape)
+
+
 def training_memory(
     shape: Shape,
     *,
@@ -56,7 +82,7 @@ def training_memory(
     predicted_share: float | None = None,
     image_size: int = 224,
     dropout: bool | None = None,
-    implementation: Implementation = FUSED,
+    implementation: Implementation | None = None,
     capacity_factor: float = 1.0,
     fragmentation: float = FRAGMENTATION,
     framework_bytes: float = FRAMEWORK_BYTES,
@@ -72,16 +98,18 @@ def training_memory(
     `states` overrides the bytes a parameter that `precision` and `optimizer` imply. `dropout` is
     by default whether models of this kind are trained with it. `predicted_share` is the share of
     positions that reach the output head, 1 by default, 0 for no such head. `implementation` says
-    what is kept besides the closed forms. `fragmentation` is a share of activations and buffers.
-    A sequence is `sequence_length` tokens; images of convolutional networks are `image_size`
-    squares.
+    what is kept besides the closed forms, by default as `usual_implementation`.
+    `fragmentation` is a share of activations and buffers. A sequence is `sequence_length` tokens;
+    images of convolutional networks are `image_size` squares.
 
     Raises LabError for a precision not trained in and for sizes that can't be; whether the plan is
     possible for the shape is for `legality.check`.
     """
+    plan = plan or Plan(micro_batch=micro_batch, recompute=recompute)
+    split = plan.tensor * plan.pipeline > 1
     terms = device_memory(
         shape,
-        PlanDimensions.of(plan or Plan(micro_batch=micro_batch, recompute=recompute)),
+        PlanDimensions.of(plan),
         sequence_length=sequence_length,
         global_batch=global_batch,
         precision=precision,
@@ -90,7 +118,7 @@ def training_memory(
         predicted_share=1.0 if predicted_share is None else predicted_share,
         image_size=image_size,
         dropout=dropout,
-        implementation=implementation,
+        implementation=implementation or usual_implementation(shape, split=split),
         capacity_factor=capacity_factor,
         fragmentation=fragmentation,
         framework_bytes=framework_bytes,

@@ -33,17 +33,16 @@ class MemoryPeak:
 
 
 class MemoryPeaks(Observations):
-    """Peaks of training steps and of serving. Nothing is fitted to them.
+    """Peaks of training steps and of serving, predicted by the kind of model alone.
 
-    They are predicted as a user would who knows nothing of the modules' code, or `as_written`.
+    Nothing is fitted to them.
     """
 
     rows: Sequence[MemoryPeak]
     unit = "B"
 
-    def __init__(self, rows: Sequence[MemoryPeak], *, as_written: bool = False) -> None:
-        super().__init__(rows, "", "memory, code known" if as_written else "memory")
-        self.as_written = as_written
+    def __init__(self, rows: Sequence[MemoryPeak]) -> None:
+        super().__init__(rows, "", "memory")
 
     @property
     def observed(self) -> Floats:
@@ -81,5 +80,5 @@ class MemoryPeaks(Observations):
     def predict(self, calibration: Calibration | None = None) -> Floats:
         """Predicted bytes, which depend on no calibration."""
         del calibration
-        terms = (predicted_peak(row.parameters, as_written=self.as_written) for row in self.rows)
+        terms = (predicted_peak(row.parameters, as_written=False) for row in self.rows)
         return np.array([sum(each.values()) for each in terms])

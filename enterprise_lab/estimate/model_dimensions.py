@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from enterprise_lab.shapes import TransformerShape
 
-Figures = float | npt.NDArray[np.floating[Any]]
+Figures = float | npt.NDArray[np.floating[Any]] | npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,10 @@ class Observations(ABC):
         """Return one field of every row."""
         return np.array([getattr(row, name) for row in self.rows], dtype=np.float64)
 
+    def whole(self, name: str) -> npt.NDArray[np.int64]:
+        """Return one field of every row that has whole numbers."""
+        return np.array([getattr(row, name) for row in self.rows], dtype=np.int64)
+
 
 class TransformerTraining(Observations):
     """Training steps of Transformers."""
@@ -139,12 +143,12 @@ class TransformerTraining(Observations):
     def plans(self) -> PlanDimensions:
         """Each row's plan."""
         return PlanDimensions(
-            data=self.column("data"),
-            tensor=self.column("tensor"),
-            micro_batch=self.column("micro_batch"),
-            zero=self.column("zero"),
+            data=self.whole("data"),
+            tensor=self.whole("tensor"),
+            micro_batch=self.whole("micro_batch"),
+            zero=self.whole("zero"),
             recompute=np.array([RECOMPUTE.index(row.recompute) for row in self.rows]),
-            flash_attention=self.column("flash_attention"),
+            flash_attention=self.whole("flash_attention"),
         )
 
     def predict(self, calibration: Calibration) -> Floats:
@@ -211,7 +215,7 @@ class EncoderInference(Serving):
             calibration.coefficients([self.stack] * len(self), self.precisions),
             batch=self.column("batch"),
             input_length=self.column("input_length"),
-            tensor=1.0,
+            tensor=1,
             flash_attention=0,
             predicted=0.0,
         )
@@ -245,7 +249,7 @@ class Generation(Serving):
             fitted,
             batch=self.column("batch"),
             input_length=prompts,
-            tensor=self.column("tensor"),
+            tensor=self.whole("tensor"),
             flash_attention=1,
             predicted=1.0,
         )

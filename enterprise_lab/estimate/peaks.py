@@ -9,7 +9,7 @@ from typing import Any
 
 from enterprise_lab.estimate.activations import Implementation
 from enterprise_lab.estimate.inference_memory import inference_memory
-from enterprise_lab.estimate.memory import training_memory
+from enterprise_lab.estimate.memory import training_memory, usual_implementation
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.states import StateBytes
 from enterprise_lab.estimate.trainable import LowRank, Trainable
@@ -35,11 +35,11 @@ def predicted_peak(parameters: Mapping[str, Any], *, as_written: bool = True) ->
 
     The work is that of Hugging Face modules on one device, without framework and fragmentation,
     which the allocator of a CPU doesn't have. In 16 bits, optimizer states have them too. With
-    `as_written` false it is predicted as a user would who knows nothing of the modules' code.
+    `as_written` false it is predicted as for any user, by the kind of model alone.
     """
     shape, it = peak_shape(parameters), parameters
     bits = _BITS[it["precision"]]
-    written = Implementation()
+    written = usual_implementation(shape, split=False)
     if as_written and isinstance(shape, TransformerShape):
         activation = _ACTIVATIONS.get(json.loads(it["config"])["model_type"])
         written = replace(

@@ -16,10 +16,10 @@ from enterprise_lab.estimate.calibration import Coefficients, calibration, train
 from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.flops import Causal, training_flops
-from enterprise_lab.estimate.memory import device_memory
+from enterprise_lab.estimate.memory import device_memory, usual_implementation
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
 from enterprise_lab.estimate.plan import Plan
-from enterprise_lab.estimate.plan_space import PlanSpace
+from enterprise_lab.estimate.plan_space import PlanSpace, take
 from enterprise_lab.estimate.states import StateBytes
 from enterprise_lab.estimate.step_time import training_step_seconds
 from enterprise_lab.estimate.system import System
@@ -88,6 +88,14 @@ class PlanJob:
 
     def need_bytes(self, some: PlanDimensions) -> Floats:
         """Bytes that each plan needs on its fullest device."""
+        need = self._need_bytes(some, split=True)
+        whole = np.broadcast_to(np.equal(some.tensor * some.pipeline, 1), need.shape)
+        if whole.any():
+            need = np.where(whole, 0.0, need)
+            need[whole] = self._need_bytes(take(some, whole), split=False)
+        return need
+
+    def _need_bytes(self, some: PlanDimensions, *, split: bool) -> Floats:
         terms = device_memory(
             self.shape,
             some,
@@ -97,6 +105,7 @@ class PlanJob:
             states=self.states,
             predicted_share=self.predicted_share,
             image_size=self.image_size,
+            implementation=usual_implementation(self.shape, split=split),
         )
         return np.asarray(sum(terms.values()))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from enterprise_lab.estimate.calibration import Coefficients
 from enterprise_lab.estimate.collectives import all_gather_seconds, ring_rate
-from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.dimensions import Integers, PlanDimensions
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.layer_time import NORM_ELEMENTS, layer_seconds
 from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
@@ -20,8 +20,8 @@ def prefill_seconds(
     *,
     batch: Figures,
     input_length: Figures,
-    tensor: Figures,
-    flash_attention: Figures,
+    tensor: Integers,
+    flash_attention: Integers,
     predicted: Figures,
 ) -> dict[str, Figures]:
     """Seconds of one forward pass over `batch` inputs, by term; they sum to the pass.

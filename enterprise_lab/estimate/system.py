@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from enterprise_lab.catalog import Accelerator
+from enterprise_lab.catalog import Accelerator, accelerator
 from enterprise_lab.catalog.nodes import Node, node_of
 from enterprise_lab.estimate.model_dimensions import Figures
 
@@ -15,6 +15,10 @@ ELEMENT_BYTES = {"fp32": 4.0, "tf32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 2.0,
 """Bytes of an activation; what is computed in 8 bits is kept in 16 between the products."""
 MEASURED_SHARE = 0.87
 """Best measured matrix rate over peak where nobody measured the chip: what an A100 reaches."""
+
+SAME_PROCESS = {"T4": "V100-SXM2-16GB", "L4": "H100-SXM5-80GB"}
+"""Chips that can't feed their peak, and one made by the same process that nearly can: the same
+energy for an operation (half of it in 8 bits), so the power of the small one bounds its rate."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,20 @@ class System:
 
 def _reachable(chip: Accelerator, precision: str) -> float:
     peak = chip.peak_flops(precision)
-    if precision == "fp32" or chip.is_processor:
+    if chip.is_processor:
         return peak
+    rate = peak if precision == "fp32" else peak * _best_share(chip)
+    if chip.name not in SAME_PROCESS:
+        return rate
+    large = accelerator(SAME_PROCESS[chip.name])
+    assert chip.power_watts
+    assert large.power_watts
+    narrow = precision in ("fp8", "int8")
+    large_rate = 2 * _reachable(large, "fp16") if narrow else _reachable(large, precision)
+    return min(rate, large_rate * chip.power_watts / large.power_watts)
+
+
+def _best_share(chip: Accelerator) -> float:
     if chip.measured_matmul_tflops and chip.bf16_tflops:
-        return peak * chip.measured_matmul_tflops / chip.bf16_tflops
-    return peak * MEASURED_SHARE
+        return chip.measured_matmul_tflops / chip.bf16_tflops
+    return MEASURED_SHARE

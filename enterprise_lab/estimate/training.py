@@ -17,7 +17,7 @@ from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seco
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.flops import Causal, training_flops
 from enterprise_lab.estimate.intervals import families
-from enterprise_lab.estimate.memory import training_memory
+from enterprise_lab.estimate.memory import allowances, training_memory
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
 from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan
 from enterprise_lab.estimate.states import Optimizer, StateBytes
@@ -150,6 +150,7 @@ def training(
             trainable=trainable,
             predicted_share=share,
             image_size=image_size,
+            **allowances(chip),
         ),
         case=training_case(shape, plan, chip, precision, sequence_length or image_size, trainable),
         time_family=families()[stack],

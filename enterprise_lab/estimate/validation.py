@@ -120,7 +120,9 @@ def held_out() -> Listing[HeldOut]:
 
 def impossible() -> list[catalog.TrainingSpeed | catalog.InferenceSpeed]:
     """Return the published rows that no chip can have reached."""
-    rows = [*catalog.training_speeds(), *catalog.inference_speeds()]
+    rows: list[catalog.TrainingSpeed | catalog.InferenceSpeed] = [
+        *catalog.training_speeds(), *catalog.inference_speeds()
+    ]  # fmt: skip
     return [row for row in rows if row.excluded.startswith("Above the chip's peak")]
 
 
@@ -162,7 +164,7 @@ def with_intervals(rows: Observations, predicted: Floats) -> list[HeldOut]:
     residuals, folds = np.log(rows.observed / predicted), np.array(rows.folds)
     found: dict[int, HeldOut] = {}
     for fold, here in _each(folds):
-        others = np.flatnonzero(~here)
+        others = np.flatnonzero(~here).tolist()
         family = Family.of(
             rows.family,
             [rows.cases[i] for i in others],
@@ -170,7 +172,7 @@ def with_intervals(rows: Observations, predicted: Floats) -> list[HeldOut]:
             [rows.folds[i] for i in others],
             [rows.sources[i] for i in others],
         )
-        for i in np.flatnonzero(here):
+        for i in np.flatnonzero(here).tolist():
             low, high = family.bounds(rows.cases[i])
             found[i] = HeldOut(
                 id=rows.rows[i].id,
