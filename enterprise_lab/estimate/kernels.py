@@ -25,7 +25,7 @@ def matmul_seconds(
     with every small size, as tiles, waves and pipelines of the chip fill less well:
     rate / (1 + half_size (1/m + 1/k + 1/n)). A convolution reads `input_elements`, fewer than m k.
     """
-    rate = system.matmul_flops * fitted.matmul_share
+    rate = np.minimum(system.matmul_flops * fitted.matmul_share, system.most_flops)
     small = 1 + fitted.half_size * (1 / m + 1 / k + 1 / n)
     element = system.element_bytes
     weights = element if weight_bytes is None else weight_bytes

@@ -25,7 +25,9 @@ energy for an operation (half of it in 8 bits), so the power of the small one bo
 class System:
     """Rates in FLOP/s and bytes/s of one device; each field a number, or one for each case."""
 
-    peak_flops: Figures
+    most_flops: Figures
+    """What no product exceeds: the peak; without bound on a processor, whose peak is a measured
+    one that other ways to multiply can beat."""
     matmul_flops: Figures
     """Best rate of a large matrix product: the datasheet's peak less what nobody ever reached."""
     attention_flops: Figures
@@ -52,7 +54,7 @@ class System:
             wide = "bf16" if "bf16" in chip.peak_tflops else "fp16"
         link = chip.link_bytes_per_second or joined.network_bytes_per_second
         return cls(
-            peak_flops=chip.peak_flops(precision),
+            most_flops=np.inf if chip.is_processor else chip.peak_flops(precision),
             matmul_flops=_reachable(chip, precision),
             attention_flops=_reachable(chip, wide),
             vector_flops=chip.peak_flops("fp32" if chip.fp32_tflops else precision),
