@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -71,8 +72,9 @@ def plain_log_ticks(*axes: Axis) -> None:
         axis.set_minor_formatter("")
 
 
-def few_log_ticks(low: float, high: float, *axes: Axis) -> None:
-    """Label small logarithmic axes from `low` to `high` in at most four places."""
+def few_log_ticks(ends: Sequence[float], *axes: Axis) -> None:
+    """Label small logarithmic axes in at most four places between their ends."""
+    low, high = ends
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for subs in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         ticks = [

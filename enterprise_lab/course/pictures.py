@@ -1,18 +1,14 @@
-"""The pictures of the labs. Colours are Okabe and Ito's; every figure's origin has its own mark."""
+"""Pictures of models, memory and validation; every figure's origin has its own mark."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from enterprise_lab import estimate
-from enterprise_lab.costing import Option, Options
 from enterprise_lab.course.drawing import (
     INTERVAL,
     MARKS,
@@ -21,7 +17,6 @@ from enterprise_lab.course.drawing import (
     finish,
     legend_above,
     panels,
-    plain_log_ticks,
     whiskers,
 )
 from enterprise_lab.estimate import Estimate
@@ -32,9 +27,8 @@ from enterprise_lab.measure.records import Origin
 from enterprise_lab.measure.timing import Measurement
 from enterprise_lab.palette import COLOURS
 from enterprise_lab.shapes import TransformerShape
-from enterprise_lab.units import GB, GIB, HOUR, format_seconds
+from enterprise_lab.units import GB, GIB, format_seconds
 
-_WHISKER: Any = {"capsize": 3, "elinewidth": 1.5, "capthick": 1.5}
 _PARTS = {
     "embeddings": COLOURS[0],
     "attention": COLOURS[4],
@@ -103,20 +97,26 @@ def memory_by_batch(
     """Draw what training keeps on a device by micro-batch, against the memory of devices."""
     figure, axes = canvas(4.0)
     needs = [
-        estimate.training_memory(
+        estimate.training(
             shape,
             sequence_length=sequence_length,
-            micro_batch=n,
+            global_batch=2 * n,
+            accelerator="A100-SXM4-80GB",
+            plan=estimate.Plan(micro_batch=n),
             predicted_share=predicted_share,
-        )
+        ).memory_bytes_per_device
         for n in micro_batches
     ]
     names = [str(n) for n in micro_batches]
     bottom = np.zeros(len(needs))
-    for term, colour in zip(needs[0], COLOURS, strict=False):
-        sizes = np.array([need[term] for need in needs]) / GIB
+    for term, colour in zip(needs[0].terms, (*COLOURS[:6], "#999999"), strict=True):
+        sizes = np.array([need.terms[term] for need in needs]) / GIB
         axes.bar(names, sizes, bottom=bottom, color=colour, label=term, width=0.7)
         bottom += sizes
+    axes.errorbar(
+        names, bottom, np.hstack([whiskers(need, GIB) for need in needs]), color="black",
+        linestyle="", capsize=3,
+    )  # fmt: skip
     for name, memory_bytes in devices.items():
         axes.axhline(memory_bytes / GIB, color="black", linestyle="--", linewidth=1)
         axes.axhline(MEMORY_SHARE * memory_bytes / GIB, color="black", linestyle=":", linewidth=1)
@@ -125,42 +125,9 @@ def memory_by_batch(
     axes.set(xlabel="sequences at once on one device (micro-batch)", ylabel="memory (GiB)")
     legend_above(figure, 4)
     return finish(
-        figure, "bars estimated (tensors only); memory published, dotted: the share planned for"
+        figure,
+        f"bars estimated; whiskers: {INTERVAL}; lines published, dotted: the share planned for",
     )
-
-
-def time_and_cost(
-    options: Options,
-    *,
-    deadline_seconds: float | None = None,
-    budget_usd: float | None = None,
-) -> Figure:
-    """Draw the time and cost of each instance, with their ranges."""
-    figure, axes = canvas(4.2)
-    possible = [o for o in options if o.training and o.cost]
-    for number, o in enumerate(possible):
-        time, cost = _hours({1: o})[1], _usd({1: o})[1]
-        colour = COLOURS[number % len(COLOURS)]
-        axes.errorbar(
-            time.value, cost.value, xerr=whiskers(time), yerr=whiskers(cost), color=colour,
-            markersize=9, **_WHISKER, **MARKS[Origin.ESTIMATED],
-        )  # fmt: skip
-        axes.annotate(
-            o.instance.name, (time.value, cost.value), xytext=(9, 6),
-            textcoords="offset points", color=colour, weight="bold",
-        )  # fmt: skip
-    axes.margins(x=0.15)
-    axes.set(xscale="log", yscale="log", xlabel="time (hours)", ylabel="cost (USD, on demand)")
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    if deadline_seconds:
-        axes.axvspan(deadline_seconds / HOUR, right, color="#bbbbbb", alpha=0.35)
-        axes.text(deadline_seconds / HOUR, bottom, " too late", va="bottom")
-    if budget_usd:
-        axes.axhspan(budget_usd, top, color="#bbbbbb", alpha=0.35)
-        axes.text(left, budget_usd, " too dear", va="bottom")
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-    plain_log_ticks(axes.xaxis, axes.yaxis)
-    return finish(figure, f"estimated; whiskers: {INTERVAL}s, of time and cost together")
 
 
 def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) -> Figure:
@@ -184,43 +151,6 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
     axes.xaxis.set_major_formatter(lambda value, _: format_seconds(value))
     legend_above(figure, 2)
     return finish(figure, "estimated and measured on this machine")
-
-
-def what_if(by_count: Mapping[int, Options], chosen: int) -> Figure:
-    """Draw time and cost against the number of instances, with intervals at the chosen one."""
-    figure, ((left, right),) = panels(1, 2, height=3.8, width=8.5)
-    dashes = itertools.cycle(("-", "--"))  # where curves lie on each other both show
-    names = [option.instance.name for option in by_count[chosen]]
-    for name, colour, dash in zip(names, COLOURS, dashes, strict=False):
-        options = [o for found in by_count.values() for o in found if o.instance.name == name]
-        possible = {o.count: o for o in options if o.training and o.cost}
-        for axes, figures in ((left, _hours(possible)), (right, _usd(possible))):
-            axes.plot(
-                list(figures), [it.value for it in figures.values()], marker=".", color=colour,
-                linestyle=dash, label=name,
-            )  # fmt: skip
-            if chosen in figures:
-                it = figures[chosen]
-                axes.errorbar(chosen, it.value, whiskers(it), color=colour, **_WHISKER)
-    for axes, label in ((left, "time (hours)"), (right, "cost (USD, on demand)")):
-        axes.set(xscale="log", yscale="log", xlabel="instances of a kind", ylabel=label)
-        axes.set_xticks(list(by_count), [str(count) for count in by_count])
-        axes.xaxis.set_minor_locator(NullLocator())
-        plain_log_ticks(axes.yaxis)
-    legend_above(figure, 3, *left.get_legend_handles_labels())
-    return finish(figure, f"estimated; whiskers: {INTERVAL}s at the chosen number")
-
-
-def _hours(options: Mapping[int, Option]) -> dict[int, Estimate]:
-    return {
-        count: o.training.training_seconds.scaled(1 / HOUR, "h", "")
-        for count, o in options.items()
-        if o.training
-    }
-
-
-def _usd(options: Mapping[int, Option]) -> dict[int, Estimate]:
-    return {count: o.cost for count, o in options.items() if o.cost}
 
 
 def validation_picture(rows: Sequence[HeldOut]) -> Figure:
@@ -263,7 +193,7 @@ def _family(axes: Axes, score: Score, rows: Sequence[HeldOut]) -> None:
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     axes.set(xlabel=f"observed ({unit})", ylabel=f"predicted ({unit})")
-    few_log_ticks(*ends, axes.xaxis, axes.yaxis)
+    few_log_ticks(ends, axes.xaxis, axes.yaxis)
     axes.set_title(
         f"{score.family}: {score.rows} rows\nmedian error {100 * score.median:.0f} %,"
         f" {100 * score.coverage:.0f} % inside",

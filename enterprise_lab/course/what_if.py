@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from enterprise_lab import catalog
 from enterprise_lab.costing import Option, Options, training_options
-from enterprise_lab.course import pictures
+from enterprise_lab.course import time_pictures
 from enterprise_lab.errors import require_whole
 from enterprise_lab.estimate import TransformerShape
 from enterprise_lab.estimate.flops import Causal
@@ -68,7 +68,7 @@ class WhatIf:
     def _update(self, _change: object = None) -> None:
         by_count = {count: self._options(count) for count in _COUNTS}
         self._answer.value = _sentence(by_count[self.count.value])
-        self._picture.value = _png(pictures.what_if(by_count, self.count.value))
+        self._picture.value = _png(time_pictures.what_if(by_count, self.count.value))
 
     def _options(self, count: int) -> Options:
         length, batch = self.sequence_length.value, self.global_batch.value
