@@ -20,12 +20,6 @@ from enterprise_lab.catalog.ec2 import (
 from enterprise_lab.catalog.hardware import Accelerator, accelerator, accelerators
 from enterprise_lab.catalog.memory import MemoryFigure, memory_figures
 from enterprise_lab.catalog.names import find
-from enterprise_lab.catalog.published import (
-    PublishedRun,
-    Statement,
-    pretraining_statements,
-    published_pretraining,
-)
 from enterprise_lab.catalog.rows import CatalogError, Listing, Row
 from enterprise_lab.catalog.speeds import (
     InferenceSpeed,
@@ -35,6 +29,7 @@ from enterprise_lab.catalog.speeds import (
     training_runs,
     training_speeds,
 )
+from enterprise_lab.catalog.statements import Statement, pretraining_statements
 
 __all__ = [
     "Accelerator",
@@ -45,7 +40,6 @@ __all__ = [
     "MemoryFigure",
     "Model",
     "Price",
-    "PublishedRun",
     "Retired",
     "Row",
     "Statement",
@@ -63,7 +57,6 @@ __all__ = [
     "pretraining_statements",
     "price",
     "prices",
-    "published_pretraining",
     "retired",
     "training_runs",
     "training_speeds",

@@ -116,28 +116,6 @@ def test_a_price_that_is_not_known():
         catalog.price("p4d", on="2025-01-01")
 
 
-def test_published_speeds_stay_below_the_peak_but_for_two_suspect_rows():
-    parameters = catalog.model("bert-large-uncased").shape.parameters
-
-    def share_of_peak(run):
-        flops = 6 * parameters * run.sequence_length * run.sequences_per_second / run.devices
-        return flops / catalog.accelerator(run.accelerator).peak_flops(run.precision)
-
-    runs = catalog.published_pretraining()
-    assert {run.model for run in runs} == {"bert-large-uncased"}
-    assert all(0.1 < share_of_peak(run) < 0.85 for run in runs if not run.suspect)
-    impossible = [run for run in runs if share_of_peak(run) > 1]
-    assert [run.id for run in impossible] == ["tp0290", "tp0292"]
-    assert all("exceed the chip's peak" in run.note for run in impossible)
-
-
-def test_suspect_speeds_say_why():
-    suspects = [run for run in catalog.published_pretraining() if run.suspect]
-    assert len(suspects) > 10
-    assert all("Suspect" in run.note for run in suspects)
-    assert all(run.batch_per_device < 512 for run in catalog.published_pretraining())
-
-
 def test_retired_offerings():
     by_name = {row.name: row for row in catalog.retired()}
     assert by_name["Amazon Elastic Inference"].ended.startswith("2023-04-15")

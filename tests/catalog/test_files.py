@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 
 from enterprise_lab import catalog
-from enterprise_lab.catalog import Accelerator, CatalogError, Instance, Model, Price
-from enterprise_lab.catalog.published import PublishedRun
+from enterprise_lab.catalog import (
+    Accelerator,
+    CatalogError,
+    Instance,
+    Model,
+    Price,
+    TrainingSpeed,
+)
 from enterprise_lab.catalog.rows import DATA, read
 
 CHIP = (
@@ -28,14 +34,14 @@ def everything():
         *catalog.instances(include_retired=True),
         *catalog.models(),
         *catalog.retired(),
-        *catalog.published_pretraining(),
+        *catalog.pretraining_statements(),
         *(row for i in catalog.instances(include_retired=True) for row in catalog.prices(i.name)),
     ]
 
 
 def test_every_row_has_a_source():
     rows = everything()
-    assert len(rows) == 30 + 98 + 81 + 4 + 112 + 99
+    assert len(rows) == 30 + 98 + 81 + 4 + 9 + 99
     assert all(row.source.strip() for row in rows)
 
 
@@ -122,8 +128,8 @@ def test_a_file_that_is_not_text_or_not_there_is_named(tmp_path):
         ("prices.csv", Price, "usd_per_hour", "-0.9"),
         ("prices.csv", Price, "date", "yesterday"),
         ("prices.csv", Price, "source", ""),
-        ("pretraining.csv", PublishedRun, "suspect", "perhaps"),
-        ("pretraining.csv", PublishedRun, "precision", "fp12"),
+        ("training_speeds.csv", TrainingSpeed, "flash_attention", "perhaps"),
+        ("training_speeds.csv", TrainingSpeed, "precision", "fp12"),
     ],
 )
 def test_a_corrupted_cell_of_our_own_files_is_refused_at_its_line(

@@ -135,22 +135,6 @@ def test_mpt_rates_are_the_tokens_a_second_that_were_printed():
         assert row.samples_per_second * row.sequence_length == pytest.approx(printed, rel=1e-8)
 
 
-def test_bert_rates_are_those_of_the_older_list():
-    older = {run.id: run for run in catalog.published_pretraining()}
-    both = [row for row in TRAINING if row.id in older]
-    assert len(both) > 100
-    assert all(row.excluded for row in both if older[row.id].suspect)
-    for row in both:
-        run = older[row.id]
-        assert row.samples_per_second == run.sequences_per_second
-        assert (row.micro_batch, row.accumulation_steps) == (
-            run.batch_per_device, run.accumulation_steps
-        )  # fmt: skip
-        assert (row.accelerator, row.devices, row.precision) == (
-            run.accelerator, run.devices, run.precision
-        )  # fmt: skip
-
-
 def test_rows_become_arrays_of_numbers():
     for name in ("micro_batch", "accumulation_steps", "data", "tensor", "zero",
                  "flash_attention", "samples_per_second", "sequence_length"):  # fmt: skip
