@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from enterprise_lab import __version__
-from enterprise_lab.commands import calibrate
+from enterprise_lab.commands import calibrate, validate
+from enterprise_lab.commands.estimate import estimate_app
 from enterprise_lab.errors import LabError
 
 app = typer.Typer(
@@ -64,6 +65,7 @@ def doctor() -> None:
 
 
 app.command()(calibrate.calibrate)
+app.add_typer(estimate_app, name="estimate")
 
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)
 app.add_typer(release_app, name="release")
