@@ -183,6 +183,8 @@ def what_if(by_count: Mapping[int, Options], chosen: int) -> Figure:
     for name, colour, dash in zip(names, COLOURS, dashes, strict=False):
         options = [o for found in by_count.values() for o in found if o.instance.name == name]
         possible = {o.count: o for o in options if o.training and o.cost}
+        if not possible:
+            continue
         for axes, figures in ((left, _hours(possible)), (right, _usd(possible))):
             axes.plot(
                 list(figures), [it.value for it in figures.values()], marker=".", color=colour,
@@ -192,7 +194,10 @@ def what_if(by_count: Mapping[int, Options], chosen: int) -> Figure:
                 it = figures[chosen]
                 axes.errorbar(chosen, it.value, whiskers(it), color=colour, **_WHISKER)
     for axes, label in ((left, "time (hours)"), (right, "cost (USD, on demand)")):
-        axes.set(xscale="log", yscale="log", xlabel="instances of a kind", ylabel=label)
+        axes.set(xlabel="instances of a kind", ylabel=label)
+        if not axes.has_data():
+            continue
+        axes.set(xscale="log", yscale="log")
         axes.set_xticks(list(by_count), [str(count) for count in by_count])
         axes.xaxis.set_minor_locator(NullLocator())
         plain_log_ticks(axes.yaxis)

@@ -101,7 +101,8 @@ def _choice(description: str, usual: Sequence[int], value: int) -> widgets.Selec
 def _sentence(options: Options) -> str:
     possible = [o for o in options if o.training]
     if not possible:
-        return "None of the instances can do this (estimated)."
+        reasons = {option.reason for option in options}
+        return f"None of the instances can do this. {escape(' '.join(sorted(reasons)))}"
     cheapest, fastest = (min(possible, key=of) for of in (lambda o: o.usd, lambda o: o.seconds))
     return (
         f"The cheapest is <b>{_described(cheapest)}</b>, the fastest"

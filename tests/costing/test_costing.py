@@ -5,8 +5,10 @@ from datetime import date
 import pytest
 
 from enterprise_lab import catalog, costing, estimate
+from enterprise_lab.catalog.nodes import node_of_instance
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate import Estimate
+from enterprise_lab.estimate.search import MEMORY_SHARE
 from enterprise_lab.units import DAY, HOUR
 
 BERT = catalog.model("bert-base-uncased").shape
@@ -53,7 +55,8 @@ def test_a_bill_is_for_estimated_seconds(seconds):
         costing.on_demand(seconds, "p4d.24xlarge")
 
 
-@pytest.mark.parametrize("changes", [{"tokens": -1}, {"global_batch": 0}, {"sequence_length": 2.5}])
+@pytest.mark.parametrize("changes", [{"tokens": -1}, {"global_batch": 0}, {"sequence_length": 2.5},
+                                     {"count": 0}])  # fmt: skip
 def test_a_job_that_cannot_be_is_no_option_s_fault(changes):
     with pytest.raises(LabError, match="must be"):
         options(**changes)
@@ -63,8 +66,59 @@ def test_options_fit_in_memory_and_use_every_device():
     for option in options():
         instance, training = option.instance, option.training
         assert training.plan.data == instance.accelerator_count
-        limit = costing.options.MEMORY_SHARE * instance.accelerator_memory_bytes
+        limit = MEMORY_SHARE * instance.accelerator_memory_bytes
         assert training.memory_bytes_per_device.value <= limit
+
+
+def test_a_run_that_fits_plainly_is_spread_plainly_over_the_instance_s_own_links():
+    (option,) = options(["p4d.24xlarge"])
+    alone = estimate.training(
+        BERT,
+        sequence_length=128,
+        global_batch=256,
+        accelerator="A100-SXM4-40GB",
+        plan=estimate.Plan(data=8, micro_batch=32),
+        tokens=32.8e9,
+        node=node_of_instance(catalog.instance("p4d.24xlarge")),
+    )
+    assert option.training.training_seconds.value == pytest.approx(alone.training_seconds.value)
+    price = catalog.price("p4d.24xlarge").usd_per_hour / HOUR
+    for end in ("low", "value", "high"):
+        seconds = getattr(option.training.training_seconds, end)
+        assert getattr(option.cost, end) == pytest.approx(seconds * price)
+    assert option.cost.low < option.cost.value < option.cost.high
+
+
+def test_several_instances_share_the_batch_and_each_is_paid():
+    (one,), (four,) = (options(["p4d.24xlarge"], count=n) for n in (1, 4))
+    assert four.training.plan.data == 32
+    assert four.training.plan.micro_batch <= one.training.plan.micro_batch
+    assert four.seconds < one.seconds
+    assert four.usd == pytest.approx(one.usd * 4 * four.seconds / one.seconds)
+    assert "4 x p4d.24xlarge" in options(["p4d.24xlarge"], count=4)._repr_html_()
+
+
+def test_what_does_not_fit_plainly_is_sharded_first_and_recomputed_last():
+    used = {}
+    for name in ("gpt2", "gpt2-large", "gpt2-xl", "opt-2.7b", "opt-6.7b"):
+        shape = catalog.model(name).shape
+        (option,) = options(["p3.16xlarge"], shape, sequence_length=1024)
+        if option.training:
+            plan = option.training.plan
+            used[name] = (plan.zero, plan.recompute)
+    assert used["gpt2"] == (0, "none")
+    assert list(used.values()) == sorted(used.values(), key=WAYS.index)
+    assert len(set(used.values())) > 2
+
+
+WAYS = [(0, "none"), (1, "none"), (3, "none"), (3, "full")]
+
+
+def test_the_table_says_what_was_done_to_fit():
+    html = options(["p3.16xlarge"], catalog.model("gpt2-xl").shape, sequence_length=1024)
+    assert "ZeRO" in html._repr_html_()
+    assert "the first that does" in html._repr_html_()
+    assert "the first that does" not in options(["p4d.24xlarge"])._repr_html_()
 
 
 def test_cheapest_within_deadline_and_budget():
@@ -84,11 +138,12 @@ def test_an_impossible_wish_says_how_far_off_it_is():
 
 
 def test_what_cannot_do_it_stays_in_the_table_with_its_reason():
-    shape = catalog.model("llama-7b").shape
+    shape = catalog.model("llama-65b").shape
     found = options(["g4dn.xlarge", "c5.large", "p4d.24xlarge"], shape, sequence_length=2048)
     assert all(o.training is None for o in found)
     html = found._repr_html_()
     assert "One sequence needs" in html
+    assert "even with full recomputation" in html
     assert "no whole accelerator" in html
     with pytest.raises(LabError, match="No instance can do this run"):
         found.cheapest(deadline_seconds=365 * DAY)
@@ -116,10 +171,7 @@ def test_the_table_marks_what_is_unverified_or_going():
     html = options(["g5.12xlarge", "p3.8xlarge"])._repr_html_()
     assert "†" in html
     assert "retiring" in html
-    plain = options(["p4d.24xlarge"])._repr_html_()
-    assert "†" not in plain
-    assert "‡" not in plain
-    assert "‡" in html
+    assert "†" not in options(["p4d.24xlarge"])._repr_html_()
 
 
 def test_estimates_only_scale_by_what_is_positive():
