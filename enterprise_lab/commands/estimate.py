@@ -145,7 +145,8 @@ def infer(
     from enterprise_lab.commands import estimate_tables as tables
     from enterprise_lab.commands.estimate_place import Place, shape_of
 
-    shape, place = shape_of(model), Place.of(machine)
+    shape = shape_of(model)
+    place = Place.of(machine, shape, training=False)
     if shape.kind != "convolutional" and not input_length:
         raise InvalidValueError(
             "Nothing says how long requests are.", "Give --input-length 128, in tokens."
@@ -218,7 +219,8 @@ def plans(
     from enterprise_lab.commands.estimate_place import Place, shape_of
     from enterprise_lab.commands.estimate_tables import write_json
 
-    shape, place = shape_of(model), Place.of(machine)
+    shape = shape_of(model)
+    place = Place.of(machine, shape, training=True)
     require_length(shape, workload.sequence_length)
     price = usd_per_device_hour
     if place.instance and price is None and place.instance.latest_price:
@@ -269,5 +271,6 @@ def _training(
     from enterprise_lab.commands import estimate_sheets as sheets
     from enterprise_lab.commands.estimate_place import Place, shape_of
 
-    shape, place = shape_of(model), Place.of(machine)
+    shape = shape_of(model)
+    place = Place.of(machine, shape, training=True)
     return sheets.training(model, shape, place, workload, run, spread, waits, trainable)

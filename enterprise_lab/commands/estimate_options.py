@@ -38,7 +38,8 @@ class Machine:
     ] = ""
     precision: Annotated[
         str,
-        Option(help="fp32, tf32, fp16, bf16, fp8 or int8; by default bf16 where the chip has it."),
+        Option(help="fp32, tf32, fp16, bf16, fp8 or int8; by default bf16 to train decoders,"
+               " else fp16, as the chip can."),
     ] = ""  # fmt: skip
 
 

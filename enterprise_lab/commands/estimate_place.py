@@ -33,7 +33,7 @@ class Place:
         return -(-devices // self.devices)
 
     @classmethod
-    def of(cls, machine: Machine) -> Place:
+    def of(cls, machine: Machine, shape: Shape, training: bool) -> Place:
         """Look a machine up; LabError for what the catalogue doesn't have."""
         if machine.accelerator.casefold() == "here":
             from enterprise_lab.measure.this_machine import this_machine
@@ -50,13 +50,15 @@ class Place:
                     " p4d.24xlarge; `elab catalog accelerators` lists them.",
                 )
             chip = catalog.accelerator(machine.accelerator)
-            return cls(chip, machine.precision.casefold() or _usual_precision(chip))
+            return cls(
+                chip, machine.precision.casefold() or _usual_precision(chip, shape, training)
+            )
         instance = catalog.instance(machine.instance)
         node = node_of_instance(instance)
         chip = catalog.accelerator(node.accelerator)
         if machine.accelerator and catalog.accelerator(machine.accelerator) != chip:
             raise _two_places(machine.accelerator, instance)
-        precision = machine.precision.casefold() or _usual_precision(chip)
+        precision = machine.precision.casefold() or _usual_precision(chip, shape, training)
         return cls(chip, precision, node, instance)
 
 
@@ -67,9 +69,11 @@ def _two_places(accelerator: str, instance: Instance) -> LabError:
     )
 
 
-def _usual_precision(chip: Accelerator) -> str:
+def _usual_precision(chip: Accelerator, shape: Shape, training: bool) -> str:
+    """Return what most measured rows of such work have."""
     known = chip.peak_tflops
-    return next((name for name in ("bf16", "fp16", "fp32") if name in known), next(iter(known)))
+    first = ("bf16", "fp16") if training and shape.kind == "decoder" else ("fp16", "bf16")
+    return next((name for name in (*first, "fp32") if name in known), next(iter(known)))
 
 
 def shape_of(model: str) -> Shape:

@@ -106,9 +106,9 @@ def in_json(figures: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def written(value: float, unit: str) -> str:
-    """Write a figure; rates as plain numbers, as a thousandth of a query says nothing."""
+    """Write a figure; requests, tokens and images a second as plain numbers: titles name them."""
     if unit.endswith("/s") and not unit.startswith("FLOP"):
-        return f"{_plain(value)} {unit}"
+        return _plain(value)
     if not unit:
         return f"{value:,.0f}"
     return f"{100 * value:.3g} %" if unit == "1" else format_figure(value, unit)
@@ -171,8 +171,8 @@ def inference_figures(found: InferenceEstimate) -> dict[str, Estimate]:
 TITLES = {
     "step_seconds": "time of a step",
     "memory_bytes_per_device": "memory of a device",
-    "hardware_flops_per_step": "FLOPs of a step, all that runs",
-    "model_flops_per_step": "FLOPs of a step, each once",
+    "hardware_flops_per_step": "FLOPs of a step, hardware",
+    "model_flops_per_step": "FLOPs of a step, model",
     "mfu": "share of peak (MFU)",
     "training_seconds": "time in all",
     "training_usd": "cost in all",
@@ -189,34 +189,35 @@ TITLES = {
 
 def curve(title: str, rows: Sequence[InferenceEstimate], usd: Sequence[Estimate | None]) -> Any:
     """Return the table of several batch sizes."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD, title=escape(title), title_justify="left", title_style="bold")
     generates = bool(rows[0].decode_terms)
-    columns = ["batch", "latency", "80 % range"]
-    columns += ["first token", "each further", "tokens a second"] if generates else []
-    columns += ["requests a second", "80 % range", "memory", "fits"]
-    columns += ["a million requests"] if usd[0] else []
+    columns = ["batch", "latency"]
+    columns += ["first\ntoken", "further\ntoken", "tokens\na second"] if generates else []
+    columns += ["requests\na second", "memory", *(["a million\nrequests"] if usd[0] else [])]
     for column in columns:
         table.add_column(column, justify="right")
     for one, price in zip(rows, usd, strict=True):
-        cells = [f"{one.batch:,}", *_both(one.batch_seconds)]
+        cells = [f"{one.batch:,}", two_lines(one.batch_seconds)]
         if generates:
             cells += [
                 format_seconds(one.prefill_seconds.value),
                 format_seconds(one.decode_seconds_per_token.value),
                 _plain(one.tokens_per_second.value),
             ]
-        rate = one.queries_per_second
         memory = format_bytes(one.memory_bytes_per_device.value)
-        cells += [*_both(rate), memory, "yes" if one.fits else "[red]no"]
+        too_much = "" if one.fits else "\n[red]too much"
+        cells += [two_lines(one.queries_per_second), memory + too_much]
         cells += [format_figure(price.value, "USD")] if price else []
         table.add_row(*cells)
     return table
 
 
-def _both(figure: Estimate) -> tuple[str, str]:
-    return written(figure.value, figure.unit), range_of(figure)
+def two_lines(figure: Estimate) -> str:
+    """Write a figure and, below, its range."""
+    return f"[bold]{written(figure.value, figure.unit)}[/]\n{range_of(figure)}"
 
 
 def whether_it_fits(found: TrainingEstimate | InferenceEstimate) -> str:

@@ -18,6 +18,7 @@ from enterprise_lab.commands.estimate_plans import as_options
 from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.measure import this_machine
 from enterprise_lab.measure.records import recorded
+from enterprise_lab.units import format_seconds
 
 BERT = ["bert-base-uncased", "-a", "A100-SXM4-40GB", "-b", "256", "-s", "128"]
 GPT2 = ["gpt2", "-a", "A100-SXM4-40GB", "-b", "64", "-s", "512"]
@@ -73,7 +74,7 @@ def test_programs_get_the_estimators_figures_with_ranges_units_sources_and_terms
         global_batch=256,
         accelerator="A100-SXM4-40GB",
         plan=estimate.Plan(micro_batch=32),
-        precision="bf16",
+        precision="fp16",
         tokens=3.3e9,
     )
     for name in ("step_seconds", "memory_bytes_per_device", "mfu", "training_seconds"):
@@ -140,6 +141,15 @@ def test_the_default_micro_batch_is_the_fastest_that_fits():
     assert chosen["figures"]["step_seconds"]["value"] == min(fitting)
 
 
+def test_the_default_precision_is_that_of_most_rows_and_one_the_chip_has():
+    serving = ["infer", "gpt2", "--input-length", "9", "-a"]
+    assert figures("train", *GPT2)["precision"] == "bf16"
+    assert figures("train", *BERT)["precision"] == "fp16"
+    assert figures(*serving, "A100-SXM4-40GB")["precision"] == "fp16"
+    assert figures("train", *GPT2[:2], "V100-SXM2-16GB", *GPT2[3:])["precision"] == "fp16"
+    assert figures(*serving, "here")["precision"] == "fp32"
+
+
 def test_an_instance_is_filled_and_priced_by_the_hour():
     found = figures(
         "train", "gpt2", "-i", "p4d.24xlarge", "-b", "64", "-s", "512", "--tokens", "1B"
@@ -197,11 +207,12 @@ def test_a_slow_input_and_checkpoints_are_waited_for():
 def test_several_batches_are_a_curve():
     arguments = ["infer", "bert-base-uncased", "-a", "T4", "--input-length", "128"]
     shown = elab(*arguments, "-b", "1", "-b", "16", "-b", "300")
-    assert [line.split()[1] for line in shown.splitlines() if line.startswith("│")] == [
-        "1", "16", "300"
-    ]  # fmt: skip
-    curve = figures(*arguments, "-b", "1", "-b", "16")
+    curve = figures(*arguments, "-b", "1", "-b", "16", "-b", "300")
     assert curve[1] == figures(*arguments, "-b", "16")
+    latencies = [one["figures"]["prefill_seconds"]["value"] for one in curve]
+    assert latencies == sorted(latencies)
+    for batch, latency in zip((1, 16, 300), latencies, strict=True):
+        assert f"{batch} {format_seconds(latency)}" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
@@ -228,8 +239,9 @@ def test_what_would_fit_does_fit(arguments):
 def test_the_fastest_plan_is_told_as_options_that_give_it():
     machine = ["gpt2-xl", "-a", "A100-SXM4-40GB", "-b", "64", "-s", "1024"]
     best = figures("plans", *machine, "-n", "8")["fastest"]
-    options = as_options(estimate.Plan(**best["plan"]))
-    assert options in elab("plans", *machine, "-n", "8")
+    options = as_options(estimate.Plan(**best["plan"]), catalog.model("gpt2-xl").shape)
+    words = elab("plans", *machine, "-n", "8").split()
+    assert set(options.split()) <= set(words)
     again = figures("train", *machine, *options.split())
     assert again["plan"] == best["plan"]
     mine, its = (one["figures"]["step_seconds"]["value"] for one in (again, best))
