@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enterprise_lab.catalog import Accelerator
+from enterprise_lab.estimate.calibration import PRECISION_CLASS
 from enterprise_lab.estimate.intervals import Case
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.trainable import LowRank, Trainable
@@ -38,7 +39,7 @@ def training_case(
         length=length,
         devices=plan.devices,
         accelerator=chip.name,
-        precision=precision,
+        precision=PRECISION_CLASS[precision],
         ways=frozenset(way for way, used in ways.items() if used),
     )
 
@@ -51,7 +52,7 @@ def serving_case(shape: Shape, tensor: int, chip: Accelerator, precision: str, l
         length=length,
         devices=tensor,
         accelerator=chip.name,
-        precision=precision,
+        precision=PRECISION_CLASS[precision],
         ways=frozenset(way for way, used in ways.items() if used),
     )
 

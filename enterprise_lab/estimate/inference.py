@@ -61,7 +61,8 @@ def inference(
     require_whole("tensor", tensor, MOST_DEVICES)
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
     chip.peak_flops(precision)
-    own_bits = PRECISION_BITS[precision.casefold()]
+    precision = precision.casefold()
+    own_bits = PRECISION_BITS[precision]
     weights = _bits("weight_bits", weight_bits, own_bits)
     cache = _bits("cache_bits", cache_bits, own_bits)
     _check_lengths(shape, input_length, output_length)

@@ -64,7 +64,9 @@ class MemoryPeaks(Observations):
             trainable: Trainable = its["trainable"]
             if its["trainable"].startswith("lora"):
                 trainable = LowRank()
-            case = training_case(peak_shape(its), plan, row.chip, "", its["length"], trainable)
+            case = training_case(
+                peak_shape(its), plan, row.chip, its["precision"], its["length"], trainable
+            )
             found.append(case.of_memory)
         return found
 

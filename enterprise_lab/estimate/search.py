@@ -76,6 +76,7 @@ def plans(
             "Give the share of a device's memory that plans may fill.",
         )
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
+    precision = precision.casefold()
     transformer = isinstance(shape, TransformerShape)
     predicts = 0.0 if transformer and shape.kind == "encoder" else 1.0
     job = PlanJob(

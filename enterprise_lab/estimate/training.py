@@ -89,6 +89,7 @@ def training(
         require_positive(tokens=tokens)
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
     chip.peak_flops(precision)
+    precision = precision.casefold()
     if precision == "int8":
         raise InvalidValueError("Nobody trains in int8.", "Use bf16, fp16, tf32, fp32 or fp8.")
     plan = plan or Plan(micro_batch=global_batch)
