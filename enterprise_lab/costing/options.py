@@ -13,6 +13,7 @@ from enterprise_lab.costing.on_demand import MOST_INSTANCES, on_demand
 from enterprise_lab.errors import LabError, UnknownNameError, require_positive, require_whole
 from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate, TransformerShape
 from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Causal
+from enterprise_lab.estimate.memory import usual_implementation
 from enterprise_lab.estimate.plan import LARGEST_BATCH, Recompute
 from enterprise_lab.estimate.plan_job import kept_in
 from enterprise_lab.estimate.search import MEMORY_SHARE
@@ -177,6 +178,7 @@ def training_options(
                     at_most=_share(global_batch, devices),
                     precision=kept_in(precision),
                     predicted_share=share,
+                    implementation=usual_implementation(shape, split=False),
                 ),
                 precision=precision,
                 causal=causal,

@@ -62,8 +62,9 @@ def test_a_job_that_cannot_be_is_no_option_s_fault(changes):
         options(**changes)
 
 
-def test_options_fit_in_memory_and_use_every_device():
-    for option in options():
+@pytest.mark.parametrize("model", ["bert-base-uncased", "bert-large-uncased", "gpt2", "gpt2-xl"])
+def test_options_fit_in_memory_and_use_every_device(model):
+    for option in options(shape=catalog.model(model).shape, sequence_length=512):
         instance, training = option.instance, option.training
         assert training.plan.data == instance.accelerator_count
         limit = MEMORY_SHARE * instance.accelerator_memory_bytes
