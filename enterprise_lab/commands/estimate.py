@@ -140,6 +140,8 @@ def infer(
       --input-length 1024 --output-length 256 --weight-bits 8
     elab estimate infer resnet50 -a here -b 8
     """  # noqa: D301
+    from rich.markup import escape
+
     from enterprise_lab import estimate
     from enterprise_lab.commands import estimate_sheets as sheets
     from enterprise_lab.commands import estimate_tables as tables
@@ -174,7 +176,7 @@ def infer(
     else:
         usd = [sheet.figures.get("usd_per_million_requests") for sheet in each]
         title = f"{model}, serving: {sheets.devices_of(place, tensor)}, {sheets.request(found[0])}"
-        tables.show(tables.curve(title, found, usd), *each[-1].remarks)
+        tables.show(f"[bold]{escape(title)}", tables.curve(found, usd), *each[-1].remarks)
 
 
 @estimate_app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -22,6 +23,9 @@ from enterprise_lab.estimate.plan_table import STEPS, PlannedTraining, Plans
 from enterprise_lab.shapes import Shape
 from enterprise_lab.units import format_bytes
 
+OPTIONS_WIDTH = 26
+"""Characters of a line of options."""
+
 
 def print_plans(model: str, found: Plans) -> None:
     """Print the best plans as options, and how many others were discarded and why."""
@@ -34,8 +38,8 @@ def print_plans(model: str, found: Plans) -> None:
     cost = "cost in all" if whole else f"cost of\n{STEPS:,} steps"
     plans = Table(box=SIMPLE_HEAD)
     plans.add_column("devices", justify="right")
-    plans.add_column("options of train", min_width=23)
-    for column in ("memory", "MFU", "a step", *(["in all"] if whole else []), cost):
+    plans.add_column("options of train", no_wrap=True)
+    for column in ("memory", "MFU", "time in all" if whole else "a step", cost):
         plans.add_column(column, justify="right")
     for one in shown:
         plans.add_row(*_plan_row(one, whole))
@@ -59,13 +63,19 @@ def _plan_row(one: PlannedTraining, whole: bool) -> list[str]:
         hours = one.device_hours_per_step.value * STEPS
     return [
         f"{one.devices:,}",
-        as_options(one.plan, one.training.shape),
+        _in_lines(as_options(one.plan, one.training.shape)),
         format_bytes(one.memory_bytes_per_device.value),
         f"{100 * one.mfu.value:.1f} %",
-        two_lines(one.step_seconds),
-        *([two_lines(one.training_seconds)] if whole else []),
+        two_lines(one.training_seconds if whole else one.step_seconds),
         two_lines(usd) if usd else f"{hours:,.3g} device-hours",
     ]
+
+
+def _in_lines(options: str) -> str:
+    """Break options into lines, an option and its value on the same."""
+    words = [option.replace(" ", "=") for option in options.split(" --")]
+    lines = textwrap.wrap(" --".join(words), OPTIONS_WIDTH, break_on_hyphens=False)
+    return "\n".join(lines).replace("=", " ")
 
 
 def as_options(plan: Plan, shape: Shape) -> str:

@@ -187,12 +187,12 @@ TITLES = {
 }
 
 
-def curve(title: str, rows: Sequence[InferenceEstimate], usd: Sequence[Estimate | None]) -> Any:
+def curve(rows: Sequence[InferenceEstimate], usd: Sequence[Estimate | None]) -> Any:
     """Return the table of several batch sizes."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title=escape(title), title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD)
     generates = bool(rows[0].decode_terms)
     columns = ["batch", "latency"]
     columns += ["first\ntoken", "further\ntoken", "tokens\na second"] if generates else []

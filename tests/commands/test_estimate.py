@@ -3,9 +3,11 @@
 import inspect
 import json
 import math
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -280,6 +282,21 @@ def test_all_discarded_plans_are_accounted_for():
 def test_bad_input_is_refused_with_the_reason(arguments, problem):
     with pytest.raises(LabError, match=problem):
         elab(*arguments)
+
+
+def test_the_readme_shows_what_its_command_prints_within_a_tenth():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command, _, output = readme.partition("$ elab estimate ")[2].partition("```")[0].partition("\n")
+    number = r"\d[\d,.]*"
+    shown, printed = (
+        text.partition("Time leans")[0] for text in (output, elab(*shlex.split(command)))
+    )
+    said, found = (
+        [float(one.replace(",", "").rstrip(".")) for one in re.findall(number, text)]
+        for text in (shown, printed)
+    )
+    assert said == pytest.approx(found, rel=0.1)
+    assert re.sub(number, "#", shown).split() == re.sub(number, "#", printed).split()
 
 
 def test_bad_input_exits_with_2_and_two_sentences_and_help_starts_without_the_estimator():
