@@ -65,6 +65,7 @@ def doctor() -> None:
 
 
 app.command()(calibrate.calibrate)
+app.command()(validate.validate)
 app.add_typer(estimate_app, name="estimate")
 
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)

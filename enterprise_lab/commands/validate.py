@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,9 @@ def validate(
         typer.Option("--refit", help="Fit everything again here, without each fold (minutes)."),
     ] = False,
     worst: Annotated[int, typer.Option(min=0, help="How many of the worst rows to list.")] = 10,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the page of the docs and its pictures there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write every row for programs.")] = False,
 ) -> None:
     """Say how far off estimates are, always on rows that the calibration had not seen.
@@ -31,6 +35,12 @@ def validate(
     from enterprise_lab.estimate.validation import held_out
 
     rows = _refitted() if refit else held_out()
+    if page:
+        from enterprise_lab.commands.validation_page import write_page
+
+        for file in write_page(rows, page):
+            typer.echo(file)
+        return
     if as_json:
         import json
 
@@ -90,7 +100,7 @@ def _show(rows: Sequence[HeldOut], worst: int) -> None:
         )  # fmt: skip
         for row in worst_rows(rows, worst):
             off = f"{100 * row.error:+.0f} %"
-            listed.add_row(row.id, row.family, row.what, off, row.note)
+            listed.add_row(row.id, row.family, row.what, off, row.reason)
         console.print(listed)
     above = Table("row", "what", "why", title="Impossible rows, used nowhere", title_justify="left")
     for fact in impossible():

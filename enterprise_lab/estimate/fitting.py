@@ -41,6 +41,9 @@ _STACK = {
     "CPU image training": (Prior(1.0, 3), Prior(20e-6, 3), Prior(1e-3, 3)),
     "CPU image inference": (Prior(1.0, 3), Prior(20e-6, 3), Prior(1e-3, 3)),
 }
+_PROCESSOR = {"matmul_share": Prior(0.8, 1.5), "half_size": Prior(20, 3),
+              "memory_share": Prior(1.0, 1.5), "flash_share": Prior(0.3, 2),
+              "score_traffic": Prior(1.0, 2)}  # fmt: skip
 PRIORS: Mapping[str, Prior] = {
     "half_size": Prior(60, 2),
     "memory_share": Prior(0.83, 1.08),
@@ -53,13 +56,12 @@ PRIORS: Mapping[str, Prior] = {
     "gather_share": Prior(0.4, 3),
     "overlap_loss": Prior(0.3, 3),
     "hop_seconds": Prior(5e-6, 2),
-    "flash_share, CPU training": Prior(0.3, 2),
-    "flash_share, CPU inference": Prior(0.3, 2),
     "matmul_share, Neuron": Prior(0.6, 1.5),
     "memory_share, Neuron": Prior(5.0, 3),
     **{
-        f"matmul_share, CPU {work}": Prior(0.8, 1.5)
+        f"{name}, CPU {work}": prior
         for work in ("training", "inference", "image training", "image inference")
+        for name, prior in _PROCESSOR.items()
     },
     **{f"matmul_share, {name}": prior for name, prior in _MATMUL.items()},
     **{

@@ -71,6 +71,11 @@ class HeldOut(Row):
         return math.log(self.observed / self.predicted)
 
     @property
+    def reason(self) -> str:
+        """Why it is likely off by so much, where somebody has looked."""
+        return _reasons().get(self.id, "")
+
+    @property
     def covered(self) -> bool:
         """Whether the interval holds what was observed."""
         return self.low <= self.observed <= self.high
@@ -110,6 +115,21 @@ def scores(rows: Sequence[HeldOut]) -> list[Score]:
 def worst_rows(rows: Sequence[HeldOut], number: int) -> list[HeldOut]:
     """Return the rows whose predictions are off by the largest factors."""
     return sorted(rows, key=lambda row: -abs(row.residual))[:number]
+
+
+class LikelyReason(Row):
+    """Why the prediction of a row is likely off."""
+
+    id: str
+    reason: str
+
+    identity: ClassVar[tuple[str, ...]] = ("id",)
+    figures: ClassVar[tuple[Figure, ...]] = (Figure("Row", "id"), Figure("Likely why", "reason"))
+
+
+@cache
+def _reasons() -> dict[str, str]:
+    return {row.id: row.reason for row in read(DATA / "likely_reasons.csv", LikelyReason)}
 
 
 @cache
