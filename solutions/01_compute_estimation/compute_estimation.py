@@ -426,12 +426,22 @@ time_pictures.step_terms(options)
 # %% tags=["nbval-check-output"]
 step, reached = chosen.training.step_seconds, chosen.training.mfu
 products = step.terms["matrix products"] + step.terms.get("output head", 0)
+larger = costing.training_options(
+    shape,
+    [instance],
+    sequence_length=sequence_length,
+    global_batch=8 * global_batch,
+    tokens=tokens,
+    predicted_share=predicted_share,
+).named(instance)
 course.say(
     f"A step on {instance} takes {step}, {100 * products / step.value:.0f} % of it in matrix products"
     f" with weights. What comes out, and doesn't go in, is the share of peak that is reached (MFU,"
     f" model FLOPs utilisation): {100 * reached.value:.0f} %"
     f" ({100 * reached.low:.0f} to {100 * reached.high:.0f} %). A faster chip shortens only what it"
-    f" is faster at, so its share of peak is often the lower one."
+    f" is faster at, so its share of peak is often the lower one. Steps of eight times as many"
+    f" sequences would reach {100 * larger.training.mfu.value:.0f} %: what each step takes beside its"
+    f" arithmetic is then spread over more of it."
 )
 
 # %% [markdown]
