@@ -46,7 +46,8 @@ def for_training(
         )
         for data in (plan.data * plan.pipeline * 2**power for power in range(1, DOUBLINGS + 1))
     )
-    working += _working(growing, again, most=1)
+    if not found.accelerator.is_processor:
+        working += _working(growing, again, most=1)
     if trains_all and not isinstance(found.shape, ConvolutionalShape):
         adapters = (
             (
@@ -70,6 +71,7 @@ def for_inference(found: InferenceEstimate, again: Callable[..., InferenceEstima
     shared = (
         (f"--tensor {n}", {"tensor": n})
         for n in (found.tensor * 2**power for power in range(1, DOUBLINGS + 1))
+        if not found.accelerator.is_processor
     )
     working = [way for ways in (smaller, lighter, shared) for way in _working(ways, again, most=1)]
     return working + _larger_chip(found)
