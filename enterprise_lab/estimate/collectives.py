@@ -28,10 +28,22 @@ def all_gather_seconds(
 ) -> Figures:
     """Seconds until every device of a ring has all of `whole_bytes`, of which each held a part.
 
-    A reduce-scatter takes the same; an all-reduce is one of each (Thakur et al. 2005).
+    A reduce-scatter takes the same (Thakur et al. 2005).
     """
     others = devices - 1
     return whole_bytes * others / (devices * rate) + others * fitted.hop_seconds
+
+
+def all_reduce_seconds(
+    whole_bytes: Figures, devices: Figures, rate: Figures, fitted: Coefficients
+) -> Figures:
+    """Seconds until every device has the sum of what each has of `whole_bytes`.
+
+    Moves as much as a reduce-scatter and an all-gather, up and down a tree that is as deep as
+    the logarithm of the devices (Sanders et al. 2009).
+    """
+    moved = 2 * whole_bytes * (devices - 1) / (devices * rate)
+    return moved + 2 * np.log2(devices) * fitted.hop_seconds
 
 
 def behind(computation: Figures, communication: Figures, fitted: Coefficients) -> Figures:

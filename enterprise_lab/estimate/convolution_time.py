@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from enterprise_lab.estimate.calibration import Coefficients
-from enterprise_lab.estimate.collectives import all_gather_seconds, behind, ring_rate
+from enterprise_lab.estimate.collectives import all_reduce_seconds, behind, ring_rate
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.model_dimensions import Figures
-from enterprise_lab.estimate.step_time import GRADIENT_BYTES, OPTIMIZER_BYTES
+from enterprise_lab.estimate.step_time import EVERYTHING, GRADIENT_BYTES, OPTIMIZER_BYTES, Trained
 from enterprise_lab.estimate.system import System
 from enterprise_lab.shapes import ConvolutionalShape
 
@@ -91,6 +91,7 @@ def image_seconds(
     passes: Figures = 1,
     data: Figures = 1,
     training: bool,
+    trained: Trained = EVERYTHING,
 ) -> dict[str, Figures]:
     """Seconds of a forward pass, or of a training step, over `batch` images on a device.
 
@@ -102,7 +103,8 @@ def image_seconds(
     one figure a network.
     """
     each = np.zeros(len(images.parameters)) + batch
-    thrice = 3 if training else 1
+    back = trained.backward if training else 0
+    backward = 2 * back
     at = images.network
     product_seconds = matmul_seconds(
         each[at] * images.positions,
@@ -112,13 +114,13 @@ def image_seconds(
         _taken(fitted, at),
         input_elements=each[at] * images.inputs,
     )
-    matmul = thrice * np.bincount(at, product_seconds, minlength=len(each))
+    matmul = (1 + backward) * np.bincount(at, product_seconds, minlength=len(each))
     products = np.bincount(at, minlength=len(each))
-    elements = images.streamed_forward + training * images.streamed_backward
+    elements = images.streamed_forward + back * images.streamed_backward
     moved = fitted.elementwise_traffic * each * elements * system.element_bytes
     streamed = streaming_seconds(moved, system, fitted)
     casts = np.where(np.equal(system.element_bytes, 2), products, 0)
-    launches = (images.operations + casts) * fitted.layer_overhead_seconds * thrice
+    launches = (images.operations + casts) * fitted.layer_overhead_seconds * (1 + backward)
     terms = {
         "convolutions": passes * matmul,
         "norms and activations": passes * streamed,
@@ -128,12 +130,16 @@ def image_seconds(
     if not training:
         return terms
     rate = ring_rate(data, 1, system, fitted, fitted.network_share)
-    reduced = 2 * all_gather_seconds(images.parameters * GRADIENT_BYTES, data, rate, fitted)
-    hiding = 2 / 3 * (matmul + streamed)
+    reduced = all_reduce_seconds(
+        trained.parameters * images.parameters * GRADIENT_BYTES, data, rate, fitted
+    )
+    hiding = backward / (1 + backward) * (matmul + streamed)
     exposed = behind(hiding, np.where(np.asarray(data) > 1, reduced, 0.0), fitted) - hiding
     return terms | {
         "gradient reduction": exposed,
-        "optimizer": streaming_seconds(images.parameters * OPTIMIZER_BYTES, system, fitted),
+        "optimizer": streaming_seconds(
+            trained.parameters * images.parameters * OPTIMIZER_BYTES, system, fitted
+        ),
     }
 
 

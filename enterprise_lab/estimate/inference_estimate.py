@@ -8,7 +8,7 @@ from functools import cached_property
 
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.errors import LabError
-from enterprise_lab.estimate.intervals import Case, Family
+from enterprise_lab.estimate.intervals import Case, Family, certain_bytes
 from enterprise_lab.estimate.value import Estimate, html_table
 from enterprise_lab.shapes import Shape
 
@@ -86,7 +86,7 @@ class InferenceEstimate:
             value=need,
             unit="B",
             source=f"tensor by tensor; {self.memory_family.leans_on(self.case.of_memory)}",
-            low=need * low,
+            low=max(need * low, certain_bytes(self.memory_terms)),
             high=need * high,
             terms=self.memory_terms,
         )

@@ -16,6 +16,8 @@ from enterprise_lab.catalog.rows import DATA
 COVERAGE = 0.8
 DOUBLING = 0.1
 """How much wider an interval is for each doubling beyond the sizes of the rows it leans on."""
+NEARLY_INSIDE = 0.1
+"""Doublings beyond the rows that are not yet called extrapolation."""
 NOVELTY = 0.1
 """Logarithmic error to expect of each thing that none of the rows has: a chip, a precision, a
 way of sharing work. Leaving whole chips or frameworks out of the fit shows about that much."""
@@ -165,6 +167,11 @@ class Family:
         return f"{text}. Wider, as it extrapolates: {', '.join(beyond)}" if beyond else text
 
 
+def certain_bytes(memory_terms: Mapping[str, float]) -> float:
+    """Return what no interval of memory reaches below: what is counted exactly."""
+    return sum(memory_terms.get(term, 0.0) for term in ("weights", "optimizer states", "KV cache"))
+
+
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
@@ -172,7 +179,8 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
 def _doublings_outside(size: float, seen: tuple[float, float]) -> float:
     low, high = seen
     size, low, high = (max(1.0, x) for x in (size, low, high))
-    return max(0.0, math.log2(low / size), math.log2(size / high))
+    doublings = max(math.log2(low / size), math.log2(size / high))
+    return doublings if doublings > NEARLY_INSIDE else 0.0
 
 
 @cache

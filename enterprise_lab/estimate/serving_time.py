@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from enterprise_lab.estimate.calibration import Coefficients
-from enterprise_lab.estimate.collectives import all_gather_seconds, ring_rate
+from enterprise_lab.estimate.collectives import all_reduce_seconds, ring_rate
 from enterprise_lab.estimate.dimensions import Integers, PlanDimensions
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.layer_time import NORM_ELEMENTS, layer_seconds
@@ -112,5 +112,5 @@ def _reductions(
 ) -> Figures:
     moved = tokens * model.hidden * system.element_bytes
     rate = ring_rate(tensor, 1, system, fitted, fitted.network_share)
-    each = 2 * all_gather_seconds(moved, tensor, rate, fitted)
+    each = all_reduce_seconds(moved, tensor, rate, fitted)
     return np.where(np.asarray(tensor) > 1, model.blocks * each, 0.0)

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from enterprise_lab.estimate.calibration import Coefficients
-from enterprise_lab.estimate.collectives import all_gather_seconds, behind, ring_rate
+from enterprise_lab.estimate.collectives import (
+    all_gather_seconds,
+    all_reduce_seconds,
+    behind,
+    ring_rate,
+)
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.layer_time import layer_seconds
@@ -74,7 +79,7 @@ def training_step_seconds(
     )
     hidden_bytes = tokens * model.hidden * system.element_bytes
     tensor_rate = ring_rate(t, 1, system, fitted, fitted.network_share)
-    reduced = model.blocks * 2 * all_gather_seconds(hidden_bytes, t, tensor_rate, fitted)
+    reduced = model.blocks * all_reduce_seconds(hidden_bytes, t, tensor_rate, fitted)
     tensor_forward = np.where(t > 1, reduced, 0.0)
     tensor_backward = back * tensor_forward * np.where(plan.recompute == 2, 2, 1)
 
@@ -112,7 +117,7 @@ def training_step_seconds(
     bubble = (p - 1) / plan.interleave * stage_layers * (forward + backward)
 
     data_rate = ring_rate(d, t * plan.context, system, fitted, fitted.network_share)
-    gradients = 2 * all_gather_seconds(stage_parameters * GRADIENT_BYTES, d, data_rate, fitted)
+    gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, d, data_rate, fitted)
     gradients = np.where(sharded | (d == 1), 0.0, gradients)
     hiding = stage_layers * backward
     exposed_reduction = behind(hiding, gradients, fitted) - hiding

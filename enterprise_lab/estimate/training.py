@@ -116,6 +116,7 @@ def training(
             passes=global_batch // (plan.data * plan.micro_batch),
             data=plan.data,
             training=True,
+            trained=_trained(shape, trainable),
         )
     else:
         step = training_step_seconds(
@@ -172,8 +173,8 @@ def _predicted_share(shape: Shape) -> float:
     return float(not (isinstance(shape, TransformerShape) and shape.kind == "encoder"))
 
 
-def _trained(shape: TransformerShape, trainable: Trainable) -> Trained:
-    if isinstance(trainable, LowRank):
+def _trained(shape: Shape, trainable: Trainable) -> Trained:
+    if isinstance(trainable, LowRank) and isinstance(shape, TransformerShape):
         share = trainable.parameters(shape) / shape.parameters
         return Trained(parameters=share, weight_gradients=0.0)
     if trainable == "head":

@@ -22,6 +22,8 @@ COPY = "copy_bytes_per_second"
 SMALL_OPERATION = "small_operation_seconds"
 
 _EDGES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+_TELLING = 512
+"""Edge that a product must reach for its rate to say what the machine can do."""
 _COPIED_BYTES = (2**20, 2**24, 2**28)
 """Inside a core's cache, inside the processor's, and beyond both."""
 _SAMPLES = 5
@@ -57,7 +59,10 @@ def run(todo: Sequence[Task], budget_seconds: float) -> Iterator[list[Record]]:
 
 
 def _products(library: Library, precision: str, seconds: float) -> list[Record]:
-    """Measure products of square matrices, larger and larger while the seconds last."""
+    """Measure products of square matrices, larger and larger while the seconds last.
+
+    A busy machine can make small ones look thousands of times slower than they are.
+    """
     found = []
     end = time.perf_counter() + seconds
     for edge in _EDGES:
@@ -70,7 +75,7 @@ def _products(library: Library, precision: str, seconds: float) -> list[Record]:
         rate = taken.rate_of(2 * edge**3, "FLOP/s")
         size = {"rows": edge, "inner": edge, "columns": edge}
         found.append(_record(library, MATMUL, rate, precision=precision, **size))
-        if time.perf_counter() + 2**3 * taken.low * (_SAMPLES + 1) > end:
+        if edge >= _TELLING and time.perf_counter() + 2**3 * taken.low * (_SAMPLES + 1) > end:
             break
     return found
 

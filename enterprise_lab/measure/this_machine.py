@@ -63,4 +63,5 @@ def _undisturbed(rate: Record) -> float:
 @cache
 def _quick() -> tuple[Record, ...]:
     todo = tasks([NumPy(machine())])
-    return tuple(one for part in run(todo, QUICK_SECONDS) for one in part)
+    found = (one for part in run(todo, QUICK_SECONDS) for one in part)
+    return tuple(one.model_copy(update={"source": "a quick look"}) for one in found)
