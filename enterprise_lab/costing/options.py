@@ -94,14 +94,14 @@ class Options:
         rows = [_row(option) for option in self]
         estimates = [o.training for o in self if o.training]
         dates = sorted({str(catalog.price(o.instance.name).date) for o in self if o.cost})
-        caption = f"estimated, the interval in brackets; on-demand prices of {', '.join(dates)}"
+        caption = f"estimated; on-demand prices of {', '.join(dates)}"
         if any(_to_fit(e.plan) for e in estimates):
             caption += (
                 f"; to fit in {MEMORY_SHARE:.0%} of the memory: the first that does of {_WAYS}"
             )
         if any(e.peak_is_unverified for e in estimates):
             caption += "; † from a peak rate that is unverified"
-        header = ("instance", "devices", "micro-batch", "to fit", "memory a device",
+        header = ("instance", "devices", "micro-batch", "done to fit", "memory a device",
                   "share of peak", "time", "80 % interval", "cost", "80 % interval")  # fmt: skip
         return html_table(rows, header=header, caption=caption)
 
@@ -119,7 +119,7 @@ def _row(option: Option) -> tuple[str, ...]:
         name,
         f"{training.plan.data} x {training.accelerator.name}{mark}",
         str(training.plan.micro_batch),
-        _to_fit(training.plan) or "nothing",
+        _to_fit(training.plan) or "–",
         f"{training.memory_bytes_per_device.value / GIB:.1f} of {memory / GIB:.0f} GiB",
         f"{100 * training.mfu.value:.0f} %",
         format_figure(time.value, "s"),

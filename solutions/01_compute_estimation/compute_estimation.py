@@ -406,7 +406,7 @@ catalog.Listing([catalog.accelerator(name) for name in chips])
 # So the kit takes a step apart: each product at the rate that products of its size reach, each pass
 # over memory at the memory's bandwidth, each exchange between GPUs at the rate of their links, and
 # an overhead. Datasheets give most of these figures. The few that they don't were fitted to speeds
-# that others have published.
+# that others have published and steps that we have measured.
 #
 # **Think about it.** Multiplying matrices is nearly all of the arithmetic. Is it also nearly all of
 # the time? On which chip more, the slowest or the fastest? Decide, then look.
