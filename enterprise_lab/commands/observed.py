@@ -5,24 +5,31 @@ from __future__ import annotations
 from dataclasses import fields
 
 from enterprise_lab import catalog
-from enterprise_lab.estimate.measured_steps import MeasuredStep, measured_observations
+from enterprise_lab.estimate.measured_steps import MeasuredStep, Phase, measured_observations
 from enterprise_lab.estimate.memory_observations import MemoryPeak, MemoryPeaks
 from enterprise_lab.estimate.observations import Observations, all_observations
 from enterprise_lab.measure.records import Record, recorded
 from enterprise_lab.measure.this_machine import accelerator_of
 from enterprise_lab.shapes import Shape, TransformerShape
 
+_PHASES: dict[str, Phase] = {
+    "training step": "training",
+    "forward": "inference",
+    "decoding": "decoding",
+}
+
 
 def observed() -> tuple[Observations, ...]:
     """Return every row by family."""
     processor = accelerator_of(recorded("cpu_rates"))
+    rows = [*recorded("cpu_steps"), *recorded("cpu_decoding")]
     steps = [
         MeasuredStep(
             id=f"cpu{number:02}",
             model=str(record.parameters["model"]),
             shape=_shape(record),
             chip=processor,
-            training=record.parameters["phase"] == "training step",
+            phase=_PHASES[str(record.parameters["phase"])],
             precision=str(record.parameters["precision"]),
             batch=int(record.parameters["global_batch"]),
             length=int(record.parameters.get("sequence_length") or record.parameters["image_size"]),
@@ -32,7 +39,7 @@ def observed() -> tuple[Observations, ...]:
             framework=f"PyTorch {record.versions['torch']}, {record.device}",
             source=f"{record.source}, {record.run}",
         )
-        for number, record in enumerate(recorded("cpu_steps"), start=1)
+        for number, record in enumerate(rows, start=1)
     ]
     return all_observations() + measured_observations(steps)
 

@@ -38,6 +38,7 @@ _STACK = {
     "Neuron": (Prior(0.5, 3), Prior(50e-6, 3), Prior(1e-3, 3)),
     "CPU training": (Prior(1.0, 3), Prior(100e-6, 3), Prior(1e-3, 3)),
     "CPU inference": (Prior(1.0, 3), Prior(100e-6, 3), Prior(1e-3, 3)),
+    "CPU decoding": (Prior(1.0, 3), Prior(100e-6, 3), Prior(1e-3, 3)),
     "CPU image training": (Prior(1.0, 3), Prior(20e-6, 3), Prior(1e-3, 3)),
     "CPU image inference": (Prior(1.0, 3), Prior(20e-6, 3), Prior(1e-3, 3)),
 }
@@ -60,7 +61,7 @@ PRIORS: Mapping[str, Prior] = {
     "memory_share, Neuron": Prior(5.0, 3),
     **{
         f"{name}, CPU {work}": prior
-        for work in ("training", "inference", "image training", "image inference")
+        for work in ("training", "inference", "decoding", "image training", "image inference")
         for name, prior in _PROCESSOR.items()
     },
     **{f"matmul_share, {name}": prior for name, prior in _MATMUL.items()},

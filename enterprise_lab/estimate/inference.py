@@ -10,7 +10,12 @@ from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.errors import InvalidValueError, require_whole
 from enterprise_lab.estimate import legality
-from enterprise_lab.estimate.calibration import Calibration, calibration, serving_stack
+from enterprise_lab.estimate.calibration import (
+    Calibration,
+    calibration,
+    decoding_stack,
+    serving_stack,
+)
 from enterprise_lab.estimate.cases import serving_case
 from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
@@ -68,7 +73,8 @@ def inference(
     _check_lengths(shape, input_length, output_length)
     legality.check(shape, Plan(tensor=tensor), global_batch=1, sequence_length=input_length)
 
-    fit = (fitted or calibration()).coefficients(serving_stack(shape, chip), precision)
+    calibrated = fitted or calibration()
+    fit = calibrated.coefficients(serving_stack(shape, chip), precision)
     system = System.of(chip, precision)
     decode: Mapping[str, Figures] = {}
     if isinstance(shape, ConvolutionalShape):
@@ -90,7 +96,7 @@ def inference(
             decode = decode_seconds(
                 model,
                 system,
-                fit,
+                calibrated.coefficients(decoding_stack(shape, chip), precision),
                 batch=batch,
                 keys=input_length + output_length / 2,
                 tensor=tensor,
@@ -164,9 +170,11 @@ def _check_lengths(shape: Shape, input_length: int, output_length: int) -> None:
 
 
 def _families(shape: Shape, chip: Accelerator) -> tuple[str, str]:
-    stack = serving_stack(shape, chip)
+    stack, decoding = serving_stack(shape, chip), decoding_stack(shape, chip)
     if stack == "generation":
         return "prefill", "batched generation"
+    if decoding != stack:
+        return stack, decoding
     if stack == "Neuron":
         images = isinstance(shape, ConvolutionalShape)
         stack = "Neuron image inference" if images else "Neuron inference"

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -18,20 +19,23 @@ from enterprise_lab.estimate.intervals import Case
 from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
 from enterprise_lab.estimate.observations import Floats, Observations
 from enterprise_lab.estimate.plan import Plan
-from enterprise_lab.estimate.serving_time import prefill_seconds
+from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
 from enterprise_lab.estimate.step_time import training_step_seconds
+from enterprise_lab.estimate.system import ELEMENT_BYTES
 from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+
+Phase = Literal["training", "inference", "decoding"]
 
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """A training step or a forward pass on one device, and the seconds it took."""
+    """A training step, a forward pass or one more token on one device, and the seconds it took."""
 
     id: str
     model: str
     shape: Shape
     chip: Accelerator
-    training: bool
+    phase: Phase
     precision: str
     batch: int
     length: int
@@ -45,17 +49,13 @@ class MeasuredStep:
 
 def measured_observations(steps: Sequence[MeasuredStep]) -> tuple[Observations, ...]:
     """Group steps by family and by kind of network."""
-    kinds = (
-        (MeasuredTransformers, TransformerShape, True),
-        (MeasuredTransformers, TransformerShape, False),
-        (MeasuredImages, ConvolutionalShape, True),
-        (MeasuredImages, ConvolutionalShape, False),
-    )
-    found = []
-    for make, kind, training in kinds:
-        own = [s for s in steps if isinstance(s.shape, kind) and s.training == training]
-        if own:
-            found.append(make(own, training))
+    found: list[Observations] = []
+    for phase in get_args(Phase):
+        own = [step for step in steps if step.phase == phase]
+        images = [step for step in own if isinstance(step.shape, ConvolutionalShape)]
+        tokens = [step for step in own if isinstance(step.shape, TransformerShape)]
+        found += [MeasuredTransformers(tokens, phase)] if tokens else []
+        found += [MeasuredImages(images, phase)] if images else []
     return tuple(found)
 
 
@@ -63,10 +63,10 @@ class _Measured(Observations):
     rows: Sequence[MeasuredStep]
     kind = ""
 
-    def __init__(self, rows: Sequence[MeasuredStep], training: bool) -> None:
-        name = f"CPU {self.kind}" + ("training" if training else "inference")
+    def __init__(self, rows: Sequence[MeasuredStep], phase: Phase) -> None:
+        name = f"CPU {self.kind}{phase}"
         super().__init__(rows, name, name)
-        self.training = training
+        self.phase = phase
 
     @property
     def observed(self) -> Floats:
@@ -94,7 +94,7 @@ class _Measured(Observations):
                 row.precision,
                 row.length,
             )
-            if self.training
+            if self.phase == "training"
             else serving_case(row.shape, 1, row.chip, row.precision, row.length)
             for row in self.rows
         ]
@@ -120,7 +120,13 @@ class MeasuredTransformers(_Measured):
         fitted = calibration.coefficients([self.stack] * len(self), self.precisions)
         batch, length = self.whole("batch"), self.column("length")
         share, flash = self.column("predicted_share"), self.whole("flash_attention")
-        if not self.training:
+        if self.phase == "decoding":
+            size = np.array([ELEMENT_BYTES[row.precision] for row in self.rows])
+            return decode_seconds(
+                self.models, self.systems, fitted, batch=batch, keys=length, tensor=1,
+                weight_bytes=size, cache_bytes=size,
+            )  # fmt: skip
+        if self.phase == "inference":
             return prefill_seconds(
                 self.models, self.systems, fitted, batch=batch, input_length=length, tensor=1,
                 flash_attention=flash, predicted=share * length,
@@ -150,5 +156,9 @@ class MeasuredImages(_Measured):
     def _terms(self, calibration: Calibration) -> Mapping[str, Figures]:
         fitted = calibration.coefficients([self.stack] * len(self), self.precisions)
         return image_seconds(
-            self.images, self.systems, fitted, batch=self.column("batch"), training=self.training
+            self.images,
+            self.systems,
+            fitted,
+            batch=self.column("batch"),
+            training=self.phase == "training",
         )
