@@ -46,7 +46,7 @@ def all_reduce_seconds(
     return moved + 2 * np.log2(devices) * fitted.hop_seconds
 
 
-def behind(computation: Figures, communication: Figures, fitted: Coefficients) -> Figures:
-    """Seconds of two activities side by side: the longer, and some of what the other hides."""
-    longer = np.maximum(computation, communication)
-    return longer + fitted.overlap_loss * np.minimum(computation, communication)
+def exposed(communication: Figures, computation: Figures, fitted: Coefficients) -> Figures:
+    """Seconds that communication adds to what it hides behind: the rest, and some of the hidden."""
+    hidden = np.minimum(computation, communication)
+    return communication - hidden + fitted.overlap_loss * hidden

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from enterprise_lab.estimate.calibration import Coefficients
-from enterprise_lab.estimate.collectives import all_reduce_seconds, behind, ring_rate
+from enterprise_lab.estimate.collectives import all_reduce_seconds, exposed, ring_rate
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.model_dimensions import Figures
 from enterprise_lab.estimate.step_time import EVERYTHING, GRADIENT_BYTES, OPTIMIZER_BYTES, Trained
@@ -134,9 +134,9 @@ def image_seconds(
         trained.parameters * images.parameters * GRADIENT_BYTES, data, rate, fitted
     )
     hiding = backward / (1 + backward) * (matmul + streamed)
-    exposed = behind(hiding, np.where(np.asarray(data) > 1, reduced, 0.0), fitted) - hiding
+    reduced = np.where(np.asarray(data) > 1, reduced, 0.0)
     return terms | {
-        "gradient reduction": exposed,
+        "gradient reduction": exposed(reduced, hiding, fitted),
         "optimizer": streaming_seconds(
             trained.parameters * images.parameters * OPTIMIZER_BYTES, system, fitted
         ),

@@ -10,7 +10,7 @@ from enterprise_lab.estimate.calibration import Coefficients
 from enterprise_lab.estimate.collectives import (
     all_gather_seconds,
     all_reduce_seconds,
-    behind,
+    exposed,
     ring_rate,
 )
 from enterprise_lab.estimate.dimensions import PlanDimensions
@@ -96,9 +96,9 @@ def training_step_seconds(
     forward_work = layer.forward + tensor_forward + context_forward
     backward_layer = back * layer.backward(changed)
     backward_work = backward_layer + recomputed + tensor_backward + 2 * back * context_forward
-    forward = behind(forward_work, gather + fetch, fitted)
-    backward = behind(backward_work, back * ((1 + changed) * gather + fetch), fitted)
-    exposed_gather = forward + backward - forward_work - backward_work
+    gather_forward = exposed(gather + fetch, forward_work, fitted)
+    gather_backward = exposed(back * ((1 + changed) * gather + fetch), backward_work, fitted)
+    forward, backward = forward_work + gather_forward, backward_work + gather_backward
 
     stage_layers = model.layers / p
     stage_parameters = trained.parameters * model.parameters / (t * p)
@@ -119,8 +119,6 @@ def training_step_seconds(
     data_rate = ring_rate(d, t * plan.context, system, fitted, fitted.network_share)
     gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, d, data_rate, fitted)
     gradients = np.where(sharded | (d == 1), 0.0, gradients)
-    hiding = stage_layers * backward
-    exposed_reduction = behind(hiding, gradients, fitted) - hiding
     owned = stage_parameters / np.where(plan.zero > 0, d, 1)
     optimizer = streaming_seconds(owned * OPTIMIZER_BYTES, system, fitted)
     offloaded = np.where(plan.offload > 0, owned * 2 * GRADIENT_BYTES / HOST_LINK, 0.0)
@@ -136,8 +134,8 @@ def training_step_seconds(
         "context parallel": passes * (1 + 2 * back) * context_forward,
         "pipeline bubble": bubble,
         "pipeline transfers": micro_batches * hand_over,
-        "sharded parameters": passes * exposed_gather,
-        "gradient reduction": exposed_reduction,
+        "sharded parameters": passes * (gather_forward + gather_backward),
+        "gradient reduction": exposed(gradients, stage_layers * backward, fitted),
         "gradient accumulation": micro_batches * streaming_seconds(accumulated, system, fitted),
         "optimizer": optimizer + offloaded,
         "overhead": passes * (1 + 2 * back) * layer.overhead_forward + fitted.step_overhead_seconds,
