@@ -16,7 +16,7 @@ from enterprise_lab.estimate.calibration import Coefficients, calibration, train
 from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.flops import Causal, training_flops
-from enterprise_lab.estimate.memory import device_memory, usual_implementation
+from enterprise_lab.estimate.memory import allowances, device_memory, usual_implementation
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.plan_space import PlanSpace, take
@@ -106,6 +106,7 @@ class PlanJob:
             predicted_share=self.predicted_share,
             image_size=self.image_size,
             implementation=usual_implementation(self.shape, split=split),
+            **allowances(self.chip),
         )
         return np.asarray(sum(terms.values()))
 
