@@ -30,7 +30,7 @@ from enterprise_lab.estimate.system import System
 from enterprise_lab.shapes import ConvolutionalShape, Shape
 
 PRECISION_BITS = {"fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8}
-WEIGHT_BITS = (2, 3, 4, 5, 6, 8, 16, 32)
+WEIGHT_BITS = (4, 8, 16, 32)
 
 
 def inference(
