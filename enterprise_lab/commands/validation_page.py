@@ -51,8 +51,9 @@ These published figures are above what the chip can do at all, and are used nowh
 
 ## What no row speaks for
 
-- Decoding for a single request: the only published row is one whose own source doubts it. The
-  estimate rests on the physics (weights and cache read at the rates the other rows show).
+- Decoding for a single request on a GPU: the only published row is one whose own source doubts
+  it. The estimate rests on the physics (weights and cache read at the rates the other rows show),
+  which the rows of decoding on a processor bear out.
 - Pipelines, tensor parallel training, context parallelism, offloading and low-rank adapters: no
   usable row trains with them. Their estimates rest on the same roofline and collectives, and
   their intervals are wider for each.
