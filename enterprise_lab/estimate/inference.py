@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from enterprise_lab.estimate.intervals import families
 from enterprise_lab.estimate.memory import allowances
 from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
 from enterprise_lab.estimate.plan import LARGEST_BATCH, MOST_DEVICES, Plan
-from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
+from enterprise_lab.estimate.serving_time import decode_seconds, encode_seconds, prefill_seconds
 from enterprise_lab.estimate.system import System
 from enterprise_lab.shapes import ConvolutionalShape, Shape
 
@@ -81,28 +82,33 @@ def inference(
         images = ImageDimensions.of(shape, image_size)
         prefill = image_seconds(images, system, fit, batch=batch, training=False)
     else:
-        model = ModelDimensions.of(shape)
-        prefill = prefill_seconds(
-            model,
+        requests = {"batch": batch, "input_length": input_length, "tensor": tensor}
+        encoder, writer = ModelDimensions.halves(shape)
+        write = partial(
+            decode_seconds,
+            writer,
             system,
-            fit,
+            calibrated.coefficients(decoding_stack(shape, chip), precision),
             batch=batch,
-            input_length=input_length,
             tensor=tensor,
-            flash_attention=int(shape.kind != "encoder"),
-            predicted=float(shape.kind != "encoder"),
+            weight_bytes=weights / 8,
+            cache_bytes=cache / 8,
         )
-        if output_length:
-            decode = decode_seconds(
-                model,
+        if shape.decoder_layers:
+            read = encode_seconds(encoder, writer, system, fit, **requests)
+            first = write(keys=input_length + 1)
+            prefill = {name: read[name] + first[name] for name in read}
+        else:
+            prefill = prefill_seconds(
+                writer,
                 system,
-                calibrated.coefficients(decoding_stack(shape, chip), precision),
-                batch=batch,
-                keys=input_length + output_length / 2,
-                tensor=tensor,
-                weight_bytes=weights / 8,
-                cache_bytes=cache / 8,
+                fit,
+                flash_attention=int(shape.kind != "encoder"),
+                predicted=float(shape.kind != "encoder"),
+                **requests,
             )
+        if output_length:
+            decode = write(keys=input_length + output_length / 2)
     known = families()
     family, generating = _families(shape, chip)
     return InferenceEstimate(

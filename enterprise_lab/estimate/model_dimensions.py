@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,18 @@ class ModelDimensions:
             layer_parameters=_layer_parameters(shape) / both,
             parameters=float(shape.parameters),
         )
+
+    @classmethod
+    def halves(cls, shape: TransformerShape) -> tuple[ModelDimensions, ModelDimensions]:
+        """Return what reads and what writes: different layers of an encoder-decoder."""
+        whole = cls.of(shape)
+        if not shape.decoder_layers:
+            return whole, whole
+        encoder = replace(whole, layers=float(shape.layers), attentions=1.0, blocks=2.0)
+        decoder = replace(
+            whole, layers=float(shape.decoder_layers), attentions=2.0, blocks=3.0, causal=1.0
+        )
+        return encoder, decoder
 
     @classmethod
     def stack(cls, shapes: Sequence[TransformerShape]) -> ModelDimensions:

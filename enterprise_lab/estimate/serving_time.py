@@ -42,6 +42,30 @@ def prefill_seconds(
     }
 
 
+def encode_seconds(
+    encoder: ModelDimensions,
+    decoder: ModelDimensions,
+    system: System,
+    fitted: Coefficients,
+    *,
+    batch: Figures,
+    input_length: Figures,
+    tensor: Integers,
+) -> dict[str, Figures]:
+    """Seconds until an encoder-decoder has read `batch` inputs, by term.
+
+    The encoder's pass, and once for the whole answer the keys and values that cross attention of
+    each decoder layer looks at.
+    """
+    terms = prefill_seconds(
+        encoder, system, fitted, batch=batch, input_length=input_length, tensor=tensor,
+        flash_attention=1, predicted=0.0,
+    )  # fmt: skip
+    key_value = 2 * decoder.kv / tensor
+    each = matmul_seconds(batch * input_length, decoder.hidden, key_value, system, fitted)
+    return terms | {"matrix products": terms["matrix products"] + decoder.layers * each}
+
+
 def decode_seconds(
     model: ModelDimensions,
     system: System,
@@ -58,10 +82,12 @@ def decode_seconds(
     `keys` positions of each request lie in its KV cache, `cache_bytes` an element. All weights and
     caches are read once for every token, which is what a small batch waits for (Pope et al. 2022,
     section 2). Attention of single queries runs on the vector units, which is what many heads
-    that share keys wait for.
+    that share keys wait for. Of an encoder-decoder it is the decoder that writes, and the keys
+    are its own and those of the input; cross attention multiplies queries and outputs only.
     """
     t = tensor
     query_key_value = (model.query + 2 * model.kv) / t
+    crossed = model.attentions - 1
     reached = model.experts * (1 - (1 - model.active_experts / model.experts) ** batch)
     routed = np.maximum(1, batch * model.active_experts / reached)
 
@@ -74,6 +100,9 @@ def decode_seconds(
     attention_products = product(batch, model.hidden, query_key_value) + product(
         batch, model.query / t, model.hidden
     )
+    cross_products = product(batch, model.hidden, model.query / t) + product(
+        batch, model.query / t, model.hidden
+    )
     cached = 2 * np.maximum(model.kv / t, model.head_size) * keys * batch * cache_bytes
     attention = np.maximum(
         cached / (system.bandwidth * fitted.cache_share),
@@ -82,7 +111,8 @@ def decode_seconds(
     elements = NORM_ELEMENTS * model.hidden + 2 * model.ffn * model.up_projections / t
     moved = fitted.elementwise_traffic * batch * elements * system.element_bytes
     return {
-        "matrix products": model.layers * (attention_products + reached * mlp),
+        "matrix products": model.layers
+        * (attention_products + crossed * cross_products + reached * mlp),
         "attention": model.layers * attention,
         "norms and activations": model.layers * streaming_seconds(moved, system, fitted),
         "output head": _head_seconds(model, batch, t, system, fitted),
