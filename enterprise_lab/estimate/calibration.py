@@ -124,9 +124,11 @@ def training_stack(
 def serving_stack(shape: TransformerShape | ConvolutionalShape, chip: Accelerator) -> str:
     """Return the software that a forward pass or generation is assumed to run on.
 
-    AWS's own chips, whose compiler keeps activations on the chip, have theirs.
+    AWS's own chips, whose compiler keeps activations on the chip, have theirs; what writes text
+    streams its weights there too, as nothing measured says otherwise.
     """
-    if chip.vendor == "AWS":
+    writes = isinstance(shape, TransformerShape) and shape.kind != "encoder"
+    if chip.vendor == "AWS" and not writes:
         return "Neuron"
     if isinstance(shape, ConvolutionalShape):
         return "CPU image inference" if chip.is_processor else "CNN inference"
