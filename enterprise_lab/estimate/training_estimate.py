@@ -73,20 +73,25 @@ class TrainingEstimate:
         return self.accelerator.peak_flops(self.precision) * self.plan.devices
 
     @property
+    def _seconds_at_peak(self) -> float:
+        return self.model_flops_per_step / self.peak_flops
+
+    @property
     def peak_is_unverified(self) -> bool:
         """Whether the chip's peak was recalled and not read in a source."""
         return f"{self.precision}_tflops" in self.accelerator.unverified
 
     @cached_property
     def step_seconds(self) -> Estimate:
-        """Seconds of one optimizer step."""
+        """Seconds of one optimizer step; the range ends where a chip's peak does."""
         seconds = sum(self.step_terms.values())
         low, high = self.time_family.bounds(self.case)
+        at_peak = 0.0 if self.accelerator.is_processor else self._seconds_at_peak
         return Estimate(
             value=seconds,
             unit="s",
             source=f"rooflines by operation; {self.time_family.leans_on(self.case)}",
-            low=seconds * low,
+            low=max(seconds * low, min(seconds, at_peak)),
             high=seconds * high,
             terms={name: term for name, term in self.step_terms.items() if term},
         )
@@ -105,8 +110,8 @@ class TrainingEstimate:
     @property
     def mfu(self) -> Estimate:
         """Model FLOP/s over peak (Chowdhery et al. 2022, appendix B)."""
-        ideal = self.model_flops_per_step / self.peak_flops
-        return self.step_seconds.rate_of(ideal, "1", "model FLOPs / (peak x seconds a step)")
+        source = "model FLOPs / (peak x seconds a step)"
+        return self.step_seconds.rate_of(self._seconds_at_peak, "1", source)
 
     @cached_property
     def memory_bytes_per_device(self) -> Estimate:
