@@ -97,6 +97,9 @@ _CONVOLUTIONAL = (
     Rule("convolutional network, recomputation", "recompute",
          lambda c: c.plan.recompute != 0,
          "Recomputation in convolutional networks is not estimated."),
+    Rule("convolutional network, offloading", "offload",
+         lambda c: c.plan.offload != 0,
+         "Offloading in convolutional networks is not estimated."),
     Rule("flash attention without attention", "flash_attention",
          lambda c: c.plan.flash_attention != 0,
          "A convolutional network has no attention to fuse."),
@@ -214,6 +217,8 @@ def _values(field: str, case: _Case) -> Sequence[Any]:
             return [0, 1]
         case "recompute":
             return ["none", "full"]
+        case "offload":
+            return ["none"]
         case "flash_attention":
             return [not convolutional]
         case _:

@@ -370,3 +370,9 @@ def test_counts_and_states_by_hand(by_hand):
     assert e.model_flops_per_step == 64 * 3 * flops
     states = sum(e.memory_terms[term] for term in ("weights", "gradients", "optimizer states"))
     assert states == 16 * parameters
+
+
+def test_offloading_of_networks_is_refused_as_its_time_is_unknown():
+    with pytest.raises(LabError, match="Offloading in convolutional.*offload='none'"):
+        train(catalog.model("resnet50").shape, "T4", plan=Plan(offload="optimizer"),
+              precision="fp16")  # fmt: skip
