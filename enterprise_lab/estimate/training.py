@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from enterprise_lab.estimate.calibration import Calibration, calibration, traini
 from enterprise_lab.estimate.cases import training_case
 from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.dimensions import PlanDimensions
-from enterprise_lab.estimate.flops import Causal, training_flops
+from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Causal, training_flops
 from enterprise_lab.estimate.intervals import families
 from enterprise_lab.estimate.memory import allowances, training_memory
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
@@ -78,7 +78,8 @@ def training(
     `predicted_share` is the share of positions that the vocabulary head predicts: by default all
     in a decoder, none in an encoder (`GATHERED_SHARE` for BERT's pre-training). `node` says how
     devices are joined, by default as in the maker's own machines. `samples_per_second` is what
-    the input pipeline delivers, by default more than is needed.
+    the input pipeline delivers, by default more than is needed. Decoders with learned positions
+    get as many as their sequences need, which counts in their parameters.
 
     Raises LabError for an unknown chip, a precision it lacks, a plan the shape or the batch
     doesn't allow, and for sizes that can't be.
@@ -92,8 +93,12 @@ def training(
     precision = precision.casefold()
     if precision == "int8":
         raise InvalidValueError("Nobody trains in int8.", "Use bf16, fp16, tf32, fp32 or fp8.")
+    if chip.name.startswith("Inferentia"):
+        raise InvalidValueError(
+            f"{chip.name} runs models and can't train them.", "Choose a Trainium or a GPU."
+        )
+    shape = _with_positions(shape, sequence_length)
     plan = plan or Plan(micro_batch=global_batch)
-    legality.check(shape, plan, global_batch=global_batch, sequence_length=sequence_length)
     share = _predicted_share(shape) if predicted_share is None else predicted_share
     per_sequence = training_flops(
         shape,
@@ -104,6 +109,7 @@ def training(
         recompute=plan.recompute,
         trainable=trainable,
     )
+    legality.check(shape, plan, global_batch=global_batch, sequence_length=sequence_length)
     stack = training_stack(shape, plan.flash_attention, chip)
     fit = (fitted or calibration()).coefficients(stack, precision)
     system = System.of(chip, precision, node)
@@ -169,6 +175,14 @@ def _check_kinds(shape: object, plan: object) -> None:
             raise InvalidValueError(f"{given!r} is not what is needed here.", f"Give {what}.")
 
 
+def _with_positions(shape: Shape, sequence_length: int) -> Shape:
+    """Give a decoder as many learned positions as its sequences need, as when trained so."""
+    if isinstance(shape, TransformerShape) and shape.kind == "decoder":
+        if 0 < shape.max_positions < sequence_length <= LONGEST_SEQUENCE:
+            return replace(shape, max_positions=sequence_length)
+    return shape
+
+
 def _predicted_share(shape: Shape) -> float:
     return float(not (isinstance(shape, TransformerShape) and shape.kind == "encoder"))
 
@@ -176,7 +190,8 @@ def _predicted_share(shape: Shape) -> float:
 def _trained(shape: Shape, trainable: Trainable) -> Trained:
     if isinstance(trainable, LowRank) and isinstance(shape, TransformerShape):
         share = trainable.parameters(shape) / shape.parameters
-        return Trained(parameters=share, weight_gradients=0.0)
+        moved = 0.0 if trainable.base_bits >= 16 else trainable.base_bits / 8 + 2 * 2
+        return Trained(parameters=share, weight_gradients=0.0, dequantised_bytes=moved)
     if trainable == "head":
         return Trained(parameters=0.0, weight_gradients=0.0, backward=0.0)
     return Trained()

@@ -373,6 +373,14 @@ def test_counts_and_states_by_hand(by_hand):
 
 
 def test_offloading_of_networks_is_refused_as_its_time_is_unknown():
-    with pytest.raises(LabError, match="Offloading in convolutional.*offload='none'"):
+    with pytest.raises(LabError, match="Offloading in convolutional networks"):
         train(catalog.model("resnet50").shape, "T4", plan=Plan(offload="optimizer"),
               precision="fp16")  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [None, "128", 128.5, 0, -1])
+@pytest.mark.parametrize("plan", [Plan(), Plan(data=2, context=2, flash_attention=True)])
+def test_lengths_that_cannot_be_are_refused_before_plans_are_looked_at(length, plan):
+    with pytest.raises(LabError, match="sequence_length must be a whole number"):
+        train(catalog.model("gpt2").shape, "T4", plan=plan, precision="fp16",
+              sequence_length=length)  # fmt: skip
