@@ -199,6 +199,7 @@ def largest_micro_batch(
     sizes = np.array(sorted({*small, *(at_most // n for n in small)}))
     chosen = plan or Plan(recompute=recompute)
     optimizer, states = options.pop("optimizer", "adam"), options.pop("states", None)
+    usual = usual_implementation(shape, split=chosen.tensor * chosen.pipeline > 1)
     terms = device_memory(
         shape,
         replace(PlanDimensions.of(chosen), micro_batch=sizes),
@@ -207,7 +208,7 @@ def largest_micro_batch(
         precision=precision,
         states=states or StateBytes.of(precision, optimizer),
         predicted_share=predicted_share,
-        **options,
+        **{"implementation": usual} | options,
     )
     needs = np.asarray(sum(terms.values()))
     fitting = sizes[needs <= memory_bytes]

@@ -20,6 +20,7 @@ from enterprise_lab.estimate.plan_job import PlanJob, kept_in
 from enterprise_lab.estimate.plan_space import join, take
 from enterprise_lab.estimate.plan_table import Plans, too_large
 from enterprise_lab.estimate.states import Optimizer, StateBytes
+from enterprise_lab.estimate.training import with_positions
 from enterprise_lab.shapes import Shape, TransformerShape
 from enterprise_lab.units import format_bytes
 
@@ -77,6 +78,7 @@ def plans(
         )
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
     precision = precision.casefold()
+    shape = with_positions(shape, sequence_length)
     transformer = isinstance(shape, TransformerShape)
     predicts = 0.0 if transformer and shape.kind == "encoder" else 1.0
     job = PlanJob(

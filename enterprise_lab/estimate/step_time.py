@@ -27,6 +27,8 @@ ACCUMULATION_BYTES = 8
 LOSS_BYTES = 32
 """Moved for each logit: written and read in 16 bits, then softmax and its gradient in fp32."""
 GRADIENT_BYTES = 2
+OVERHEAD_LAYERS = 24
+"""Layers of the model whose overhead of a step is fitted; it grows with the tensors to update."""
 HOST_LINK = 25e9
 """Bytes/s between a device and its host's memory: PCIe 4.0 x16 less its protocol."""
 
@@ -39,6 +41,8 @@ class Trained:
     """Parameters with gradients and optimizer states."""
     weight_gradients: Figures = 1.0
     """Products for the gradients of the layers' weights."""
+    dequantised_bytes: Figures = 0.0
+    """Moved for each frozen weight to make 16 bits of it before a product."""
     backward: Figures = 1.0
     """1 where gradients pass back through the layers, 0 where only the head is trained."""
 
@@ -123,12 +127,19 @@ def training_step_seconds(
     optimizer = streaming_seconds(owned * OPTIMIZER_BYTES, system, fitted)
     offloaded = np.where(plan.offload > 0, owned * 2 * GRADIENT_BYTES / HOST_LINK, 0.0)
 
+    dequantised = streaming_seconds(
+        trained.dequantised_bytes * model.layer_parameters / t, system, fitted
+    )
+    again = 1 + back + back * np.equal(plan.recompute, 2)
+    step_overhead = model.layers / OVERHEAD_LAYERS * fitted.step_overhead_seconds
+
     passes = micro_batches * stage_layers
     return {
         "matrix products": passes * (1 + back * (1 + changed)) * layer.matmul_forward,
         "attention": passes * (layer.attention_forward + back * layer.attention_backward),
         "norms and activations": passes * (1 + 2 * back) * layer.elementwise_forward,
         "recomputation": passes * recomputed,
+        "dequantisation": passes * again * dequantised,
         "output head": micro_batches * head,
         "tensor parallel": passes * (tensor_forward + tensor_backward),
         "context parallel": passes * (1 + 2 * back) * context_forward,
@@ -138,5 +149,5 @@ def training_step_seconds(
         "gradient reduction": exposed(gradients, stage_layers * backward, fitted),
         "gradient accumulation": micro_batches * streaming_seconds(accumulated, system, fitted),
         "optimizer": optimizer + offloaded,
-        "overhead": passes * (1 + 2 * back) * layer.overhead_forward + fitted.step_overhead_seconds,
+        "overhead": passes * (1 + 2 * back) * layer.overhead_forward + step_overhead,
     }

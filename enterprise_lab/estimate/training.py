@@ -97,7 +97,7 @@ def training(
         raise InvalidValueError(
             f"{chip.name} runs models and can't train them.", "Choose a Trainium or a GPU."
         )
-    shape = _with_positions(shape, sequence_length)
+    shape = with_positions(shape, sequence_length)
     plan = plan or Plan(micro_batch=global_batch)
     share = _predicted_share(shape) if predicted_share is None else predicted_share
     per_sequence = training_flops(
@@ -175,11 +175,13 @@ def _check_kinds(shape: object, plan: object) -> None:
             raise InvalidValueError(f"{given!r} is not what is needed here.", f"Give {what}.")
 
 
-def _with_positions(shape: Shape, sequence_length: int) -> Shape:
+def with_positions(shape: Shape, sequence_length: int) -> Shape:
     """Give a decoder as many learned positions as its sequences need, as when trained so."""
-    if isinstance(shape, TransformerShape) and shape.kind == "decoder":
-        if 0 < shape.max_positions < sequence_length <= LONGEST_SEQUENCE:
-            return replace(shape, max_positions=sequence_length)
+    if not isinstance(shape, TransformerShape) or shape.kind != "decoder":
+        return shape
+    whole = isinstance(sequence_length, int) and sequence_length <= LONGEST_SEQUENCE
+    if whole and 0 < shape.max_positions < sequence_length:
+        return replace(shape, max_positions=sequence_length)
     return shape
 
 
