@@ -68,9 +68,11 @@ def training_step_seconds(
     comes on top (Narayanan et al. 2021, section 2.2). Fully sharded parameters are gathered
     forward and backward and their gradients scattered, behind the computation of a layer
     (Rajbhandari et al. 2020, section 7); other gradients are reduced behind the last backward
-    pass.
+    pass. Devices that share a sequence hold the same weights, so these are shared between them
+    too.
     """
     t, p, d = plan.tensor, plan.pipeline, plan.data
+    replicas = d * plan.context
     micro_batches = global_batch / (d * plan.micro_batch)
     tokens = plan.micro_batch * sequence_length / plan.context
     layer = layer_seconds(model, tokens, sequence_length, plan, system, fitted)
@@ -93,9 +95,9 @@ def training_step_seconds(
 
     sharded = plan.zero == 3
     layer_bytes = model.layer_parameters / t * GRADIENT_BYTES
-    gather_rate = ring_rate(d, t * plan.context, system, fitted, fitted.gather_share)
-    gather = np.where(sharded, all_gather_seconds(layer_bytes, d, gather_rate, fitted), 0.0)
-    fetch = np.where(plan.offload == 2, layer_bytes / d / HOST_LINK, 0.0)
+    gather_rate = ring_rate(replicas, t, system, fitted, fitted.gather_share)
+    gather = np.where(sharded, all_gather_seconds(layer_bytes, replicas, gather_rate, fitted), 0.0)
+    fetch = np.where(plan.offload == 2, layer_bytes / replicas / HOST_LINK, 0.0)
 
     forward_work = layer.forward + tensor_forward + context_forward
     backward_layer = back * layer.backward(changed)
@@ -112,7 +114,7 @@ def training_step_seconds(
     head = np.where(predicted_share > 0, head, 0.0)
     accumulated = np.where(
         micro_batches > 1,
-        stage_parameters * ACCUMULATION_BYTES / np.where(sharded, d, 1),
+        stage_parameters * ACCUMULATION_BYTES / np.where(sharded, replicas, 1),
         0.0,
     )
     hand_over = np.where(p > 1, 2 * plan.interleave * hidden_bytes / t, 0.0) / (
@@ -120,10 +122,10 @@ def training_step_seconds(
     )
     bubble = (p - 1) / plan.interleave * stage_layers * (forward + backward)
 
-    data_rate = ring_rate(d, t * plan.context, system, fitted, fitted.network_share)
-    gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, d, data_rate, fitted)
-    gradients = np.where(sharded | (d == 1), 0.0, gradients)
-    owned = stage_parameters / np.where(plan.zero > 0, d, 1)
+    data_rate = ring_rate(replicas, t, system, fitted, fitted.network_share)
+    gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, replicas, data_rate, fitted)
+    gradients = np.where(sharded | (replicas == 1), 0.0, gradients)
+    owned = stage_parameters / np.where(plan.zero > 0, replicas, 1)
     optimizer = streaming_seconds(owned * OPTIMIZER_BYTES, system, fitted)
     offloaded = np.where(plan.offload > 0, owned * 2 * GRADIENT_BYTES / HOST_LINK, 0.0)
 

@@ -384,3 +384,16 @@ def test_lengths_that_cannot_be_are_refused_before_plans_are_looked_at(length, p
     with pytest.raises(LabError, match="sequence_length must be a whole number"):
         train(catalog.model("gpt2").shape, "T4", plan=plan, precision="fp16",
               sequence_length=length)  # fmt: skip
+
+
+@pytest.mark.parametrize("zero", [0, 1, 3])
+def test_devices_that_share_sequences_share_states_and_gradients_too(zero):
+    def terms(**degrees):
+        plan = Plan(zero=zero, flash_attention=True, **degrees)
+        return train(catalog.model("llama-7b").shape, "A100-SXM4-80GB", plan=plan,
+                     sequence_length=2048).step_terms  # fmt: skip
+
+    by_data, by_context = terms(data=8), terms(context=8)
+    assert by_context["optimizer"] == pytest.approx(by_data["optimizer"])
+    sent = "sharded parameters" if zero == 3 else "gradient reduction"
+    assert by_context[sent] > 0.9 * by_data[sent] > 0
