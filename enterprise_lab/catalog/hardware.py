@@ -12,7 +12,7 @@ from pydantic import Field, PositiveFloat
 from enterprise_lab.catalog import names
 from enterprise_lab.catalog.render import Figure
 from enterprise_lab.catalog.rows import DATA, Gigabytes, Listing, Row, read
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.errors import InvalidValueError, require_not_negative
 from enterprise_lab.units import TERA, format_bytes
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
@@ -90,7 +90,7 @@ class Accelerator(Row):
     def peak_flops(self, precision: str) -> float:
         """Dense peak in FLOP/s; InvalidValueError lists the precisions the chip has."""
         peaks = self.peak_tflops
-        if precision.casefold() not in peaks:
+        if not isinstance(precision, str) or precision.casefold() not in peaks:
             raise InvalidValueError(
                 f"No {precision!r} rate of the {self.name} is known.",
                 f"Choose one of: {', '.join(peaks)}.",
@@ -129,5 +129,6 @@ def accelerators(
         precision = names.find("precision", precision, PRECISIONS)
         rows = [row for row in rows if precision in row.peak_tflops]
     if minimum_memory_bytes is not None:
+        require_not_negative(minimum_memory_bytes=minimum_memory_bytes)
         rows = [row for row in rows if row.memory_bytes >= minimum_memory_bytes]
     return Listing(rows)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from enterprise_lab.errors import AmbiguousNameError, InvalidValueError, UnknownNameError
+from enterprise_lab.errors import (
+    AmbiguousNameError,
+    InvalidValueError,
+    UnknownNameError,
+    require_kind,
+)
 
 
 def fold(text: str) -> str:
@@ -32,7 +37,7 @@ def find_all(kind: str, query: str, known: Iterable[str]) -> list[str]:
     """
     if not isinstance(query, str):
         raise InvalidValueError(
-            f"A {kind} is looked up by its name, not by {query!r}.", "Give the name as text."
+            f"No {kind} is called {query!r}, which is no text.", f"Give the {kind}'s name."
         )
     names = list(known)
     exact = [name for name in names if fold(name) == fold(query)]
@@ -45,6 +50,7 @@ def find_all(kind: str, query: str, known: Iterable[str]) -> list[str]:
 
 def mentions(text: str, *fields: str | None) -> bool:
     """Whether every word of `text` begins a word of the fields, or a field run together."""
+    require_kind("text", text, str, "'a100'")
     given = [field for field in fields if field]
     beginnings = [fold(field) for field in given] + [w for field in given for w in _words(field)]
     return all(any(known.startswith(word) for known in beginnings) for word in _words(text))

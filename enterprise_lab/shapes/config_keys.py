@@ -22,8 +22,7 @@ class ConfigKeys:
         for name in names:
             value = self._keys.get(name)
             if value is not None:
-                require_whole(name, value, _LARGEST, smallest)
-                return int(value)
+                return require_whole(name, value, _LARGEST, smallest)
         if default is None:
             raise LabError(
                 f"This {self.model_type} config has no {' or '.join(names)}.",

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    keep_whole,
+    require_flag,
+    require_kind,
+    require_whole,
+)
 
 OperationKind = Literal["conv", "linear", "norm", "activation", "pool", "add"]
 LARGEST_IMAGE = 100_000
@@ -104,13 +110,12 @@ class ConvolutionalShape:
     channels: int = 3
 
     def __post_init__(self) -> None:
-        require_whole("channels", self.channels, 1_000_000)
+        keep_whole(self, "channels", 1_000_000)
+        require_kind("name", self.name, str, "'resnet50'")
+        if not self.layers:
+            raise InvalidValueError(f"{self.name} has no layers.", "Give at least one.")
         for layer in _flat(self.layers):
-            for one in fields(layer):
-                value = getattr(layer, one.name)
-                if isinstance(value, int) and not isinstance(value, bool):
-                    smallest = 0 if one.name in ("padding", "weights") else 1
-                    require_whole(one.name, value, 100_000_000, smallest)
+            _check_layer(layer)
         if not _fits(self, LARGEST_IMAGE):
             raise InvalidValueError(
                 f"No image reaches the last layer of {self.name}.", "Use smaller strides."
@@ -157,10 +162,25 @@ class _TooSmallError(Exception):
 
 
 def _flat(layers: tuple[Layer, ...]) -> Iterator[Layer]:
+    require_kind("layers", layers, tuple, "(Convolution(64, 3), PoolTo(), Linear(10))")
     for layer in layers:
+        require_kind("a layer", layer, Layer, "Convolution(64, 3)")
         yield layer
         if isinstance(layer, Join):
-            yield from _flat(layer.body + layer.other)
+            yield from _flat(layer.body)
+            yield from _flat(layer.other)
+
+
+def _check_layer(layer: Layer) -> None:
+    for one in fields(layer):
+        value = getattr(layer, one.name)
+        if one.name == "bias":
+            require_flag(bias=value)
+        elif one.name == "padding" and isinstance(layer, Convolution) and value is None:
+            continue
+        elif not isinstance(layer, Join):
+            smallest = 0 if one.name in ("padding", "weights") else 1
+            keep_whole(layer, one.name, 100_000_000, smallest)
 
 
 def _fits(shape: ConvolutionalShape, image_size: int) -> bool:

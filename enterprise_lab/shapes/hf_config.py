@@ -23,7 +23,7 @@ def shape_from_hf_config(config: Mapping[str, Any]) -> TransformerShape:
     if not isinstance(config, Mapping):
         raise InvalidValueError(
             f"A config is a dict, not {type(config).__name__}.",
-            "Read the file first: json.load(open('config.json')).",
+            "Give the object in the model's config.json, read as JSON.",
         )
     model_type = config.get("model_type")
     if model_type is None:
@@ -32,7 +32,9 @@ def shape_from_hf_config(config: Mapping[str, Any]) -> TransformerShape:
         )
     if not isinstance(model_type, str) or model_type not in _READERS:
         raise UnknownNameError("model_type", str(model_type), _READERS)
-    return _READERS[model_type](ConfigKeys(config, model_type))
+    keys = ConfigKeys(config, model_type)
+    keys.size("max_position_embeddings", default=1)  # Of no use to rotary positions, but no less.
+    return _READERS[model_type](keys)
 
 
 def _bert(config: ConfigKeys) -> TransformerShape:

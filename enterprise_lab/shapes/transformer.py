@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import InvalidValueError, keep_whole, require_flag, require_one_of
 
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "encoder-decoder")
@@ -17,6 +17,8 @@ _AT_LEAST_ZERO = {"max_positions": 100_000_000, "token_types": 100_000_000, "hea
                   "decoder_layers": 10_000, "experts": 100_000, "experts_per_token": 100_000,
                   "norms_per_layer": 8, "relative_buckets": 100_000,
                   "embedding_size": 1_000_000}  # fmt: skip
+_FLAGS = ("gated_mlp", "tied_embeddings", "bias", "pooler", "head_bias", "parallel_block")
+_FLAGS_OR_NONE = ("norm_bias", "embedding_norm", "final_norm")
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,15 @@ class TransformerShape:
     """Whether attention and MLP read the same input and are summed (GPT-J, Falcon)."""
 
     def __post_init__(self) -> None:
-        _require_one_of("kind", self.kind, KINDS)
-        _require_one_of("norm", self.norm, ("layernorm", "rmsnorm"))
-        _require_one_of("attention_bias", self.attention_bias, (None, "none", "qkv", "all"))
+        require_one_of("kind", self.kind, KINDS)
+        require_one_of("norm", self.norm, ("layernorm", "rmsnorm"))
+        require_one_of("attention_bias", self.attention_bias, (None, "none", "qkv", "all"))
         for name, largest in _AT_LEAST_ONE.items():
-            require_whole(name, getattr(self, name), largest)
+            keep_whole(self, name, largest)
         for name, largest in _AT_LEAST_ZERO.items():
-            require_whole(name, getattr(self, name), largest, smallest=0)
+            keep_whole(self, name, largest, smallest=0)
+        given = [name for name in _FLAGS_OR_NONE if getattr(self, name) is not None]
+        require_flag(**{name: getattr(self, name) for name in (*_FLAGS, *given)})
         if not self.head_dim:
             _require_divisible("hidden", self.hidden, "heads", self.heads)
         self._require_groups()
@@ -221,15 +225,6 @@ class TransformerShape:
         idle = self.experts - self.experts_per_token
         return self.parameters - (self.layers + self.decoder_layers) * idle * (
             self._expert_parameters
-        )
-
-
-def _require_one_of(name: str, value: object, known: tuple[str | None, ...]) -> None:
-    if value not in known:
-        given = [one for one in known if one is not None]
-        raise InvalidValueError(
-            f"{name} must be {', '.join(given[:-1])} or {given[-1]}, not {value!r}.",
-            "Give one of these.",
         )
 
 

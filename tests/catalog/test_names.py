@@ -90,6 +90,24 @@ def test_a_name_without_letters_is_unknown(look_up, nothing):
         look_up(nothing)
 
 
+@pytest.mark.parametrize("name", [None, 8, ["A100"]])
+def test_what_is_no_text_names_nothing(name):
+    with pytest.raises(LabError, match="No accelerator is called"):
+        catalog.accelerator(name)
+    with pytest.raises(LabError, match="precision"):
+        catalog.accelerators(precision=name or 1)
+    with pytest.raises(LabError, match="text"):
+        catalog.accelerators(name)
+    with pytest.raises(LabError, match="fp32, fp16, int8"):
+        catalog.accelerator("T4").peak_flops(name)
+
+
+@pytest.mark.parametrize("size", ["8", [1], -1, float("nan")])
+def test_a_memory_to_filter_by_is_a_number(size):
+    with pytest.raises(LabError, match="minimum_memory_bytes"):
+        catalog.accelerators(minimum_memory_bytes=size)
+
+
 @given(st.sampled_from(NAMES), st.randoms(use_true_random=False))
 def test_any_casing_and_punctuation_of_a_name_finds_it(known, rng: random.Random):
     look_up, name = known

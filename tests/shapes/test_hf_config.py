@@ -149,6 +149,7 @@ BERT = {
     "model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "vocab_size": 30522,
 }  # fmt: skip
+LLAMA = BERT | {"model_type": "llama"}
 
 
 def test_a_config_of_sizes_only_takes_the_documented_defaults():
@@ -170,10 +171,13 @@ def test_a_missing_key_is_named(key):
         ({}, "model_type"),
         ({"model_type": "bret"}, "bert"),
         ({"model_type": "lama"}, "llama"),
+        ({"model_type": "vit"}, "distilbert.*falcon|falcon.*distilbert"),
         ({"model_type": ["bert"]}, "model_type"),
         (BERT | {"hidden_size": "768"}, "hidden_size"),
         (BERT | {"hidden_size": -768}, "hidden_size"),
         (BERT | {"hidden_size": 770}, "768"),
+        (LLAMA | {"max_position_embeddings": "x"}, "max_position_embeddings"),
+        (LLAMA | {"max_position_embeddings": -1}, "max_position_embeddings"),
         (BERT | {"add_cross_attention": True}, "add_cross_attention"),
         (BERT | {"add_cross_attention": "yes"}, "add_cross_attention"),
         ({"model_type": "mpt", "d_model": 8, "n_heads": 1, "attn_config": 3}, "attn_config"),

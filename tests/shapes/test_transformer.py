@@ -1,5 +1,8 @@
 """Shapes: counts of small models by hand, and what can't be a shape."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ TINY = {
     "token_types": 2,
     "pooler": True,
 }
+FLAGS = ("gated_mlp", "tied_embeddings", "bias", "pooler", "head_bias", "parallel_block")
 
 
 def test_a_tiny_encoder_by_hand():
@@ -65,11 +69,24 @@ def test_grouped_queries_save_exactly_the_keys_and_values(layers, heads, ffn):
         {"max_positions": -1},
         {"kind": "cnn"},
         {"norm": "batchnorm"},
+        {"norm": []},
+        {"norm_bias": "8"},
+        {"final_norm": 1},
+        *({flag: wrong} for flag in FLAGS for wrong in ("8", None, float("nan"), [1])),
     ],
 )
 def test_what_cannot_be_a_shape_is_refused(change):
     with pytest.raises(InvalidValueError):
         TransformerShape(**(TINY | change))
+
+
+def test_sizes_of_numpy_become_ints():
+    shape = TransformerShape(
+        **{name: np.int8(size) if type(size) is int else size for name, size in TINY.items()}
+    )
+    assert shape == TransformerShape(**TINY)
+    assert type(shape.parameters) is int
+    assert replace(shape, ffn=np.int32(10**7), layers=10**4).parameters > 2**32
 
 
 def test_an_indivisible_width_names_the_nearest():
