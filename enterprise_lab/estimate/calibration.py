@@ -53,8 +53,10 @@ class Coefficients:
     """The same for gathering fully sharded parameters layer by layer."""
     overlap_loss: Figures
     """Share of hidden communication that still slows the computation it hides behind."""
-    hop_seconds: Figures
-    """Latency of a collective for each device in it."""
+    link_hop_seconds: Figures
+    """Latency of a collective from one device to the next inside a node."""
+    network_hop_seconds: Figures
+    """The same from one node to the next."""
     elementwise_traffic: Figures
     """Memory traffic of norms, activations and additions over that of well fused ones."""
     layer_overhead_seconds: Figures
@@ -66,7 +68,7 @@ class Coefficients:
 
 SHARED = ("half_size", "memory_share", "flash_share", "score_traffic", "cache_share",
           "vector_share", "link_share", "network_share", "gather_share", "overlap_loss",
-          "hop_seconds")  # fmt: skip
+          "link_hop_seconds", "network_hop_seconds")  # fmt: skip
 BY_STACK = ("elementwise_traffic", "layer_overhead_seconds", "step_overhead_seconds")
 
 

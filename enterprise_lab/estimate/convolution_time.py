@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from enterprise_lab.estimate.calibration import Coefficients
-from enterprise_lab.estimate.collectives import all_reduce_seconds, exposed, ring_rate
+from enterprise_lab.estimate.collectives import all_reduce_seconds, exposed, ring
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.model_dimensions import Figures
 from enterprise_lab.estimate.step_time import EVERYTHING, GRADIENT_BYTES, OPTIMIZER_BYTES, Trained
@@ -129,10 +129,9 @@ def image_seconds(
     }
     if not training:
         return terms
-    rate = ring_rate(data, 1, system, fitted, fitted.network_share)
-    reduced = all_reduce_seconds(
-        trained.parameters * images.parameters * GRADIENT_BYTES, data, rate, fitted
-    )
+    together = ring(data, 1, system, fitted, fitted.network_share)
+    trained_bytes = trained.parameters * images.parameters * GRADIENT_BYTES
+    reduced = all_reduce_seconds(trained_bytes, together)
     hiding = backward / (1 + backward) * (matmul + streamed)
     reduced = np.where(np.asarray(data) > 1, reduced, 0.0)
     return terms | {

@@ -56,7 +56,8 @@ PRIORS: Mapping[str, Prior] = {
     "network_share": Prior(0.75, 1.3),
     "gather_share": Prior(0.4, 3),
     "overlap_loss": Prior(0.3, 3),
-    "hop_seconds": Prior(5e-6, 2),
+    "link_hop_seconds": Prior(3e-6, 2),
+    "network_hop_seconds": Prior(8e-6, 2),
     "matmul_share, Neuron": Prior(0.6, 1.5),
     "memory_share, Neuron": Prior(5.0, 3),
     **{

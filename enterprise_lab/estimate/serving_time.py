@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from enterprise_lab.estimate.calibration import Coefficients
-from enterprise_lab.estimate.collectives import all_reduce_seconds, ring_rate
+from enterprise_lab.estimate.collectives import all_reduce_seconds, ring
 from enterprise_lab.estimate.dimensions import Integers, PlanDimensions
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.layer_time import NORM_ELEMENTS, layer_seconds
@@ -141,6 +141,6 @@ def _reductions(
     fitted: Coefficients,
 ) -> Figures:
     moved = tokens * model.hidden * system.element_bytes
-    rate = ring_rate(tensor, 1, system, fitted, fitted.network_share)
-    each = all_reduce_seconds(moved, tensor, rate, fitted)
+    group = ring(tensor, 1, system, fitted, fitted.network_share)
+    each = all_reduce_seconds(moved, group)
     return np.where(np.asarray(tensor) > 1, model.blocks * each, 0.0)

@@ -11,7 +11,7 @@ from enterprise_lab.estimate.collectives import (
     all_gather_seconds,
     all_reduce_seconds,
     exposed,
-    ring_rate,
+    ring,
 )
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
@@ -84,19 +84,19 @@ def training_step_seconds(
         np.where(plan.recompute == 1, layer.attention_forward, 0.0),
     )
     hidden_bytes = tokens * model.hidden * system.element_bytes
-    tensor_rate = ring_rate(t, 1, system, fitted, fitted.network_share)
-    reduced = model.blocks * all_reduce_seconds(hidden_bytes, t, tensor_rate, fitted)
+    tensors = ring(t, 1, system, fitted, fitted.network_share)
+    reduced = model.blocks * all_reduce_seconds(hidden_bytes, tensors)
     tensor_forward = np.where(t > 1, reduced, 0.0)
     tensor_backward = back * tensor_forward * np.where(plan.recompute == 2, 2, 1)
 
     key_value_bytes = 2 * model.kv / t * tokens * system.element_bytes * (plan.context - 1)
-    context_rate = ring_rate(plan.context, t, system, fitted, fitted.network_share)
-    context_forward = key_value_bytes / context_rate
+    contexts = ring(plan.context, t, system, fitted, fitted.network_share)
+    context_forward = key_value_bytes / contexts.rate
 
     sharded = plan.zero == 3
     layer_bytes = model.layer_parameters / t * GRADIENT_BYTES
-    gather_rate = ring_rate(replicas, t, system, fitted, fitted.gather_share)
-    gather = np.where(sharded, all_gather_seconds(layer_bytes, replicas, gather_rate, fitted), 0.0)
+    shards = ring(replicas, t, system, fitted, fitted.gather_share)
+    gather = np.where(sharded, all_gather_seconds(layer_bytes, shards), 0.0)
     fetch = np.where(plan.offload == 2, layer_bytes / replicas / HOST_LINK, 0.0)
 
     forward_work = layer.forward + tensor_forward + context_forward
@@ -122,8 +122,8 @@ def training_step_seconds(
     )
     bubble = (p - 1) / plan.interleave * stage_layers * (forward + backward)
 
-    data_rate = ring_rate(replicas, t, system, fitted, fitted.network_share)
-    gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, replicas, data_rate, fitted)
+    copies = ring(replicas, t, system, fitted, fitted.network_share)
+    gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, copies)
     gradients = np.where(sharded | (replicas == 1), 0.0, gradients)
     owned = stage_parameters / np.where(plan.zero > 0, replicas, 1)
     optimizer = streaming_seconds(owned * OPTIMIZER_BYTES, system, fitted)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from enterprise_lab import catalog, estimate
 from enterprise_lab.estimate.calibration import STACKS, calibration
-from enterprise_lab.estimate.collectives import all_gather_seconds, ring_rate
+from enterprise_lab.estimate.collectives import all_gather_seconds, all_reduce_seconds, ring
 from enterprise_lab.estimate.kernels import matmul_seconds
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.system import System
@@ -51,17 +51,19 @@ def test_a_chip_that_power_holds_back_is_slower_than_its_peak_says():
 
 @given(st.integers(2, 512), st.floats(1e3, 1e11))
 def test_a_ring_needs_the_bytes_over_its_slowest_link(devices, size):
-    rate = ring_rate(devices, 1, SYSTEM, FITTED, FITTED.network_share)
-    seconds = all_gather_seconds(size, devices, rate, FITTED)
+    seconds = all_gather_seconds(size, ring(devices, 1, SYSTEM, FITTED, FITTED.network_share))
     assert seconds >= size * (devices - 1) / devices / SYSTEM.link
 
 
 def test_a_ring_between_nodes_is_slower_than_inside_one():
     inside, beyond = (
-        ring_rate(n, 1, SYSTEM, FITTED, FITTED.network_share)
+        ring(n, 1, SYSTEM, FITTED, FITTED.network_share)
         for n in (int(SYSTEM.node_devices), 8 * int(SYSTEM.node_devices))
     )
-    assert beyond < inside
+    assert beyond.rate < inside.rate
+    assert beyond.step_seconds > inside.step_seconds
+    assert all_reduce_seconds(0.0, beyond) > all_reduce_seconds(0.0, inside)
+    assert all_reduce_seconds(0.0, beyond) < 2 * all_gather_seconds(0.0, beyond)
 
 
 def gpt(**given_arguments):
