@@ -67,22 +67,22 @@ class AmbiguousNameError(LabError):
 
 def require_positive(**values: object) -> None:
     """Raise InvalidValueError unless every value is a finite number above zero."""
-    _require_numbers(values, "a finite number above zero", lambda value: value > 0)
+    _require_numbers(values, "above zero", lambda value: value > 0)
 
 
 def require_not_negative(**values: object) -> None:
     """Raise InvalidValueError unless every value is a finite number, zero or above."""
-    _require_numbers(values, "a finite number, zero or above", lambda value: value >= 0)
+    _require_numbers(values, "of zero or above", lambda value: value >= 0)
 
 
 def require_share(**values: object) -> None:
     """Raise InvalidValueError unless every value is a number from 0 to 1."""
-    _require_numbers(values, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    _require_numbers(values, "from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def require_finite(**values: object) -> None:
     """Raise InvalidValueError unless every value is a finite number."""
-    _require_numbers(values, "a finite number", lambda _: True)
+    _require_numbers(values, "of either sign", lambda _: True)
 
 
 def require_whole(name: str, value: object, largest: int, smallest: int = 1) -> int:
@@ -133,12 +133,15 @@ def require_kind(name: str, value: object, kind: type | UnionType, example: str)
         )
 
 
-def _require_numbers(values: dict[str, object], what: str, holds: Callable[[float], bool]) -> None:
+def _require_numbers(
+    values: dict[str, object], bounds: str, holds: Callable[[float], bool]
+) -> None:
     for name, value in values.items():
         number = _number(value)
         if not math.isfinite(number) or not holds(number):
             raise InvalidValueError(
-                f"{name} must be {what}, not {value!r}.", f"Give {name} such a value."
+                f"{name} must be a finite number {bounds}, not {value!r}.",
+                f"Give {name} a value {bounds}.",
             )
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from enterprise_lab.errors import InvalidValueError, require_positive, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    require_one_of,
+    require_positive,
+    require_share,
+    require_whole,
+)
 from enterprise_lab.estimate.products import (
     Count,
     Span,
@@ -15,7 +21,7 @@ from enterprise_lab.estimate.products import (
     total,
 )
 from enterprise_lab.estimate.trainable import Trainable, require_trainable
-from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape, require_shape
 
 Causal = Literal["full", "half"]
 Recompute = Literal["none", "selective", "full"]
@@ -34,7 +40,7 @@ def rule_of_thumb_flops(parameters: float, tokens: float) -> float:
     Source: Kaplan et al. 2020, section 2.1.
     """
     require_positive(parameters=parameters, tokens=tokens)
-    return 6 * parameters * tokens
+    return 6 * float(parameters) * float(tokens)
 
 
 def forward_flops(
@@ -100,11 +106,7 @@ def training_flops(
         "selective": ("attention scores",),
         "full": (*_IN_LAYERS, "convolutions"),
     }
-    if recompute not in again:
-        raise InvalidValueError(
-            f"recompute must be none, selective or full, not {recompute!r}.",
-            "Give one of the three.",
-        )
+    require_one_of("recompute", recompute, again)
     repeated = again[recompute] if trainable != "head" else ()
     return total(passes, first=_terms(shape)) | {
         "recomputation": sum(forward.get(term, 0) for term in repeated)
@@ -133,15 +135,19 @@ def layer_flops(
     return [total([one.forward, one.backward] if training else [one.forward]) for one in layers]
 
 
-def require_length(shape: TransformerShape, name: str, length: object) -> None:
-    """Raise InvalidValueError for a length that can't be or that the model has no positions for."""
-    require_whole(name, length, LONGEST_SEQUENCE)
-    if isinstance(length, int) and 0 < shape.max_positions < length:
+def require_length(shape: TransformerShape, name: str, length: object) -> int:
+    """Return a length as an int.
+
+    Raises InvalidValueError for one that can't be or that the model has no positions for.
+    """
+    whole = require_whole(name, length, LONGEST_SEQUENCE)
+    if 0 < shape.max_positions < whole:
         raise InvalidValueError(
-            f"A sequence of {length:,} tokens is longer than the model's"
+            f"A sequence of {whole:,} tokens is longer than the model's"
             f" {shape.max_positions:,} positions.",
             f"Use a {name} of at most {shape.max_positions:,}.",
         )
+    return whole
 
 
 def require_causal(shape: TransformerShape, causal: object) -> None:
@@ -172,22 +178,12 @@ def _counts(
     trainable: Trainable,
 ) -> list[Count]:
     """Count every layer, then, of a Transformer, what is outside of them."""
+    require_shape(shape)
+    require_share(predicted_share=predicted_share)
     if isinstance(shape, ConvolutionalShape):
         _require_no_sequence(shape, sequence_length, target_length, causal, predicted_share)
         return convolution_counts(shape, image_size, trainable)
-    if not isinstance(shape, TransformerShape):
-        raise InvalidValueError(
-            f"{shape!r} is no shape.",
-            "Give one, such as catalog.model('bert-base-uncased').shape.",
-        )
-    target = _require_lengths(shape, sequence_length, target_length, causal)
-    if predicted_share != 0:
-        require_positive(predicted_share=predicted_share)
-    if predicted_share > 1:
-        raise InvalidValueError(
-            f"predicted_share must be at most 1, not {predicted_share}.",
-            "Give the share of positions that the output head predicts.",
-        )
+    sequence_length, target = _require_lengths(shape, sequence_length, target_length, causal)
     half = causal == "half"
     own = Span.of(sequence_length, half and shape.kind == "decoder")
     layers, asked = stack(shape, trainable, shape.layers, own)
@@ -210,19 +206,18 @@ def _counts(
 
 def _require_lengths(
     shape: TransformerShape, sequence_length: int, target_length: int | None, causal: Causal
-) -> int:
-    """Return the length of what is predicted, once all lengths can be."""
-    require_length(shape, "sequence_length", sequence_length)
+) -> tuple[int, int]:
+    """Return the lengths of the sequence and of what is predicted, once both can be."""
+    sequence_length = require_length(shape, "sequence_length", sequence_length)
     require_causal(shape, causal)
     if target_length is None:
-        return sequence_length
+        return sequence_length, sequence_length
     if not shape.decoder_layers:
         raise InvalidValueError(
             f"target_length is of encoder-decoders, and this is of kind {shape.kind!r}.",
             "Leave it out.",
         )
-    require_length(shape, "target_length", target_length)
-    return target_length
+    return sequence_length, require_length(shape, "target_length", target_length)
 
 
 def _require_no_sequence(

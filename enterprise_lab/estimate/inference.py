@@ -9,7 +9,7 @@ import numpy as np
 
 from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import InvalidValueError, require_kind, require_whole
 from enterprise_lab.estimate import legality
 from enterprise_lab.estimate.calibration import (
     Calibration,
@@ -28,7 +28,7 @@ from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
 from enterprise_lab.estimate.plan import LARGEST_BATCH, MOST_DEVICES, Plan
 from enterprise_lab.estimate.serving_time import decode_seconds, encode_seconds, prefill_seconds
 from enterprise_lab.estimate.system import System
-from enterprise_lab.shapes import ConvolutionalShape, Shape
+from enterprise_lab.shapes import LARGEST_IMAGE, ConvolutionalShape, Shape, require_shape
 
 PRECISION_BITS = {"fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8}
 WEIGHT_BITS = (4, 8, 16, 32)
@@ -58,13 +58,13 @@ def inference(
     Raises LabError for an unknown chip, a precision it lacks, a group that doesn't divide the
     model, lengths beyond its positions, and for sizes that can't be.
     """
-    if not isinstance(shape, Shape):
-        raise InvalidValueError(
-            f"{shape!r} is not what is needed here.",
-            "Give a shape, such as catalog.model('bert-base-uncased').shape.",
-        )
-    require_whole("batch", batch, LARGEST_BATCH)
-    require_whole("tensor", tensor, MOST_DEVICES)
+    require_shape(shape)
+    require_kind("fitted", fitted, Calibration | None, "calibration.calibration()")
+    batch = require_whole("batch", batch, LARGEST_BATCH)
+    tensor = require_whole("tensor", tensor, MOST_DEVICES)
+    input_length = require_whole("input_length", input_length, LONGEST_SEQUENCE, smallest=0)
+    output_length = require_whole("output_length", output_length, LONGEST_SEQUENCE, smallest=0)
+    image_size = require_whole("image_size", image_size, LARGEST_IMAGE)
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
     chip.peak_flops(precision)
     precision = precision.casefold()
@@ -162,7 +162,6 @@ def _check_lengths(shape: Shape, input_length: int, output_length: int) -> None:
             )
         return
     require_whole("input_length", input_length, LONGEST_SEQUENCE)
-    require_whole("output_length", output_length, LONGEST_SEQUENCE, smallest=0)
     if output_length and shape.kind == "encoder":
         raise InvalidValueError(
             "An encoder generates no tokens.", "Use output_length=0, or a decoder."

@@ -14,7 +14,7 @@ from enterprise_lab.estimate.flops import (
     require_length,
 )
 from enterprise_lab.estimate.products import Span, Terms, ends, stack, total
-from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape, require_shape
 
 LARGEST_BATCH = 100_000_000
 
@@ -55,15 +55,16 @@ def inference_flops(
     Raises InvalidValueError for lengths beyond the model's positions, and for an `output_length`
     of what can't write.
     """
-    require_whole("batch", batch, LARGEST_BATCH)
-    require_whole("output_length", output_length, LONGEST_SEQUENCE, smallest=0)
+    require_shape(shape)
+    batch = require_whole("batch", batch, LARGEST_BATCH)
+    output_length = require_whole("output_length", output_length, LONGEST_SEQUENCE, smallest=0)
     if isinstance(shape, ConvolutionalShape):
         _require_silence(output_length, shape.name)
         image = forward_flops(
             shape, sequence_length=input_length, image_size=image_size, causal=causal
         )
         return InferenceFlops(_times(batch, image))
-    require_length(shape, "input_length", input_length)
+    input_length = require_length(shape, "input_length", input_length)
     require_causal(shape, causal)
     if shape.kind == "encoder":
         _require_silence(output_length, "an encoder")

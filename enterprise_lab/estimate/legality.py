@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import InvalidValueError, require_kind, require_whole
 from enterprise_lab.estimate.dimensions import PlanDimensions
+from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
 from enterprise_lab.estimate.plan import LARGEST_BATCH, MOST_DEVICES, Plan
-from enterprise_lab.shapes import ConvolutionalShape, Shape
+from enterprise_lab.shapes import ConvolutionalShape, Shape, require_shape
 
 Mask = npt.NDArray[np.bool_]
 
@@ -154,7 +155,12 @@ def check(
     `global_batch` counts sequences, or images. Where `devices` is given the plan must use them
     all.
     """
-    require_whole("global_batch", global_batch, LARGEST_BATCH)
+    require_shape(shape)
+    require_kind("plan", plan, Plan, "Plan(data=8)")
+    global_batch = require_whole("global_batch", global_batch, LARGEST_BATCH)
+    sequence_length = require_whole(
+        "sequence_length", sequence_length, LONGEST_SEQUENCE, smallest=0
+    )
     if devices is not None:
         _require_devices(plan, devices)
     case = _Case(shape, PlanDimensions.of(plan), global_batch, sequence_length)

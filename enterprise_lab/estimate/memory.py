@@ -9,7 +9,15 @@ from typing import Any, TypedDict
 import numpy as np
 
 from enterprise_lab.catalog import Accelerator
-from enterprise_lab.errors import InvalidValueError, LabError, require_positive, require_whole
+from enterprise_lab.errors import (
+    LabError,
+    require_flag,
+    require_kind,
+    require_not_negative,
+    require_positive,
+    require_share,
+    require_whole,
+)
 from enterprise_lab.estimate.activations import (
     FUSED,
     Implementation,
@@ -19,11 +27,11 @@ from enterprise_lab.estimate.activations import (
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
 from enterprise_lab.estimate.image_activations import image_memory
-from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, Recompute
+from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, Recompute, require_plan
 from enterprise_lab.estimate.stage_memory import stage_memory
-from enterprise_lab.estimate.states import Optimizer, StateBytes, compute_bytes
+from enterprise_lab.estimate.states import Optimizer, StateBytes, chosen_states, compute_bytes
 from enterprise_lab.estimate.trainable import Trainable, require_trainable
-from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape, require_shape
 from enterprise_lab.units import format_bytes
 
 __all__ = [
@@ -105,6 +113,7 @@ def training_memory(
     Raises LabError for a precision not trained in and for sizes that can't be; whether the plan is
     possible for the shape is for `legality.check`.
     """
+    require_plan(plan)
     plan = plan or Plan(micro_batch=micro_batch, recompute=recompute)
     split = plan.tensor * plan.pipeline > 1
     terms = device_memory(
@@ -113,12 +122,14 @@ def training_memory(
         sequence_length=sequence_length,
         global_batch=global_batch,
         precision=precision,
-        states=states or StateBytes.of(precision, optimizer),
+        states=chosen_states(precision, optimizer, states),
         trainable=trainable,
         predicted_share=1.0 if predicted_share is None else predicted_share,
         image_size=image_size,
         dropout=dropout,
-        implementation=implementation or usual_implementation(shape, split=split),
+        implementation=(
+            usual_implementation(shape, split=split) if implementation is None else implementation
+        ),
         capacity_factor=capacity_factor,
         fragmentation=fragmentation,
         framework_bytes=framework_bytes,
@@ -144,10 +155,18 @@ def device_memory(
     framework_bytes: float = FRAMEWORK_BYTES,
 ) -> Terms:
     """`training_memory` of many plans at once: each term an array of the plans' common shape."""
+    require_shape(shape)
     require_trainable(trainable, shape)
+    require_kind("implementation", implementation, Implementation, "Implementation()")
+    require_share(predicted_share=predicted_share, fragmentation=fragmentation)
+    require_positive(capacity_factor=capacity_factor)
+    require_not_negative(framework_bytes=framework_bytes)
+    if dropout is None:
+        dropout = isinstance(shape, TransformerShape) and trains_with_dropout(shape)
+    require_flag(dropout=dropout)
     micro_batches: Any = np.inf
     if global_batch is not None:
-        require_whole("global_batch", global_batch, LARGEST_BATCH)
+        global_batch = require_whole("global_batch", global_batch, LARGEST_BATCH)
         micro_batches = np.maximum(1, global_batch // (plan.data * plan.micro_batch))
     if isinstance(shape, ConvolutionalShape):
         terms = image_memory(
@@ -155,17 +174,11 @@ def device_memory(
             states=states, head_only=trainable == "head",
         )  # fmt: skip
     else:
-        require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
-        if not 0 <= predicted_share <= 1:
-            raise InvalidValueError(
-                f"predicted_share must be from 0 to 1, not {predicted_share}.",
-                "Give the share of positions that the output head predicts.",
-            )
+        sequence_length = require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
         terms = stage_memory(
             shape, plan, micro_batches, sequence_length=sequence_length, precision=precision,
             states=states, trainable=trainable, predicted_share=predicted_share,
-            dropout=trains_with_dropout(shape) if dropout is None else dropout,
-            implementation=implementation, capacity_factor=capacity_factor,
+            dropout=dropout, implementation=implementation, capacity_factor=capacity_factor,
         )  # fmt: skip
     dynamic = terms["activations"] + terms["temporary buffers"]
     return terms | {
@@ -194,7 +207,8 @@ def largest_micro_batch(
     Raises LabError when not even one sequence fits.
     """
     require_positive(memory_bytes=memory_bytes)
-    require_whole("at_most", at_most, LARGEST_BATCH)
+    require_plan(plan)
+    at_most = require_whole("at_most", at_most, LARGEST_BATCH)
     small = [n for n in range(1, math.isqrt(at_most) + 1) if at_most % n == 0]
     sizes = np.array(sorted({*small, *(at_most // n for n in small)}))
     chosen = plan or Plan(recompute=recompute)
@@ -206,7 +220,7 @@ def largest_micro_batch(
         sequence_length=sequence_length,
         global_batch=at_most * chosen.data,
         precision=precision,
-        states=states or StateBytes.of(precision, optimizer),
+        states=chosen_states(precision, optimizer, states),
         predicted_share=predicted_share,
         **{"implementation": usual} | options,
     )

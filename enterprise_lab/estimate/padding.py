@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from enterprise_lab.errors import InvalidValueError
-from enterprise_lab.estimate.flops import Causal, forward_flops
+from enterprise_lab.errors import InvalidValueError, require_flag, require_kind
+from enterprise_lab.estimate.flops import Causal, forward_flops, require_length
 from enterprise_lab.shapes import TransformerShape
 
 
@@ -27,7 +27,7 @@ class PaddedFlops:
 
 def padded_flops(
     shape: TransformerShape,
-    lengths: Sequence[int],
+    lengths: Iterable[int],
     *,
     sequence_length: int | None = None,
     packed: bool = False,
@@ -43,6 +43,10 @@ def padded_flops(
 
     Raises InvalidValueError for no sequences, and for one longer than `sequence_length`.
     """
+    require_kind("shape", shape, TransformerShape, "catalog.model('bert-base-uncased').shape")
+    require_kind("lengths", lengths, Iterable, "[128, 64]")
+    require_flag(packed=packed)
+    lengths = [require_length(shape, "sequence_length", length) for length in lengths]
     if not lengths:
         raise InvalidValueError("There are no sequences.", "Give the length of at least one.")
 
@@ -53,7 +57,9 @@ def padded_flops(
         return sum(terms.values())
 
     useful = sum(count * forward(length) for length, count in Counter(lengths).items())
-    width = max(lengths) if sequence_length is None else sequence_length
+    width = max(lengths)
+    if sequence_length is not None:
+        width = require_length(shape, "sequence_length", sequence_length)
     if max(lengths) > width:
         raise InvalidValueError(
             f"A sequence of {max(lengths):,} tokens doesn't fit into rows of {width:,}.",
@@ -63,7 +69,7 @@ def padded_flops(
     return PaddedFlops(useful, rows * forward(width), rows)
 
 
-def _rows(lengths: Sequence[int], width: int) -> int:
+def _rows(lengths: list[int], width: int) -> int:
     """Return how many rows are filled. Rows with equal room are alike, so room is what counts."""
     rows_with: Counter[int] = Counter()
     for length in sorted(lengths, reverse=True):

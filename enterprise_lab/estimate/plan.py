@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    keep_whole,
+    require_flag,
+    require_kind,
+    require_one_of,
+)
 
 Recompute = Literal["none", "selective", "full"]
 Offload = Literal["none", "optimizer", "parameters"]
@@ -44,22 +50,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in ("data", "tensor", "pipeline", "context"):
-            require_whole(name, getattr(self, name), MOST_DEVICES)
-        require_whole("micro_batch", self.micro_batch, LARGEST_BATCH)
-        require_whole("interleave", self.interleave, MOST_DEVICES)
-        require_whole("zero", self.zero, 3, smallest=0)
-        for name, known in (("recompute", RECOMPUTE), ("offload", OFFLOAD)):
-            if getattr(self, name) not in known:
-                raise InvalidValueError(
-                    f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.",
-                    "Give one of them.",
-                )
-        for name in ("sequence_parallel", "flash_attention"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidValueError(
-                    f"{name} must be True or False, not {getattr(self, name)!r}.",
-                    "Give one of the two.",
-                )
+            keep_whole(self, name, MOST_DEVICES)
+        keep_whole(self, "micro_batch", LARGEST_BATCH)
+        keep_whole(self, "interleave", MOST_DEVICES)
+        keep_whole(self, "zero", 3, smallest=0)
+        require_one_of("recompute", self.recompute, RECOMPUTE)
+        require_one_of("offload", self.offload, OFFLOAD)
+        require_flag(sequence_parallel=self.sequence_parallel, flash_attention=self.flash_attention)
         if self.interleave > 1 and self.pipeline == 1:
             raise InvalidValueError(
                 f"{self.interleave} virtual stages need a pipeline; there is only one stage.",
@@ -80,3 +77,8 @@ class Plan:
     def devices(self) -> int:
         """Number of devices."""
         return self.data * self.tensor * self.pipeline * self.context
+
+
+def require_plan(plan: object) -> None:
+    """Raise InvalidValueError for what is neither a plan nor None."""
+    require_kind("plan", plan, Plan | None, "Plan(data=8)")

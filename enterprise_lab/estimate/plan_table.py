@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from enterprise_lab.errors import require_whole
 from enterprise_lab.estimate.device_price import DevicePrice
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.plan import Plan
@@ -20,6 +21,7 @@ from enterprise_lab.units import HOUR, format_bytes, format_figure
 Floats = npt.NDArray[np.float64]
 SHOWN = 10
 """Plans in a table."""
+MOST_SHOWN = 100_000
 STEPS = 1000
 """Steps whose cost a table shows: that of one is often less than a cent."""
 
@@ -145,6 +147,7 @@ class Plans:
 
     def ranked(self, count: int = SHOWN) -> tuple[PlannedTraining, ...]:
         """Return the fastest plan of each way to split the devices, fastest first."""
+        count = require_whole("count", count, MOST_SHOWN)
         order = np.argsort(self.seconds, kind="stable")
         plan = self.dimensions
         splits = np.broadcast_arrays(plan.data, plan.tensor, plan.pipeline, plan.context)

@@ -11,17 +11,25 @@ import numpy as np
 from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.catalog.nodes import Node
-from enterprise_lab.errors import InvalidValueError, LabError, require_positive, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    LabError,
+    require_flag,
+    require_kind,
+    require_positive,
+    require_share,
+    require_whole,
+)
 from enterprise_lab.estimate.device_price import DevicePrice, device_price
 from enterprise_lab.estimate.dimensions import PlanDimensions
-from enterprise_lab.estimate.flops import Causal
+from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Causal
 from enterprise_lab.estimate.plan import LARGEST_BATCH, MOST_DEVICES, Plan
 from enterprise_lab.estimate.plan_job import PlanJob, kept_in
 from enterprise_lab.estimate.plan_space import join, take
 from enterprise_lab.estimate.plan_table import Plans, too_large
-from enterprise_lab.estimate.states import Optimizer, StateBytes
+from enterprise_lab.estimate.states import Optimizer, StateBytes, chosen_states, training_precision
 from enterprise_lab.estimate.training import with_positions
-from enterprise_lab.shapes import Shape, TransformerShape
+from enterprise_lab.shapes import LARGEST_IMAGE, Shape, TransformerShape, require_shape
 from enterprise_lab.units import format_bytes
 
 MEMORY_SHARE = 0.9
@@ -70,14 +78,18 @@ def plans(
     with what is nearest.
     """
     numbers = _numbers(devices)
-    require_whole("global_batch", global_batch, LARGEST_BATCH)
-    if not 0 < memory_share <= 1:
-        raise InvalidValueError(
-            f"memory_share must be above 0 and at most 1, not {memory_share}.",
-            "Give the share of a device's memory that plans may fill.",
-        )
+    require_shape(shape)
+    global_batch = require_whole("global_batch", global_batch, LARGEST_BATCH)
+    sequence_length = require_whole(
+        "sequence_length", sequence_length, LONGEST_SEQUENCE, smallest=0
+    )
+    image_size = require_whole("image_size", image_size, LARGEST_IMAGE)
+    require_share(memory_share=memory_share)
+    require_positive(memory_share=memory_share)
+    require_flag(flash_attention=flash_attention, context_parallel=context_parallel)
+    require_kind("node", node, Node | None, "catalog.nodes.node_of(chip)")
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
-    precision = precision.casefold()
+    precision = training_precision(chip, precision)
     shape = with_positions(shape, sequence_length)
     transformer = isinstance(shape, TransformerShape)
     predicts = 0.0 if transformer and shape.kind == "encoder" else 1.0
@@ -92,7 +104,7 @@ def plans(
         causal=causal,
         tokens=tokens,
         predicted_share=predicts if predicted_share is None else predicted_share,
-        states=states or StateBytes.of(kept_in(precision), optimizer),
+        states=chosen_states(kept_in(precision), optimizer, states),
         flash_attention=flash_attention and transformer,
         context_parallel=context_parallel and transformer,
     )
@@ -107,11 +119,9 @@ def plans(
 
 def _numbers(devices: int | Sequence[int]) -> list[int]:
     numbers = list(devices) if isinstance(devices, Sequence) else [devices]
-    for number in numbers:
-        require_whole("devices", number, MOST_DEVICES)
     if not numbers:
         raise InvalidValueError("No number of devices is given.", "Give one, or several.")
-    return sorted(set(numbers))
+    return sorted({require_whole("devices", number, MOST_DEVICES) for number in numbers})
 
 
 def _search(

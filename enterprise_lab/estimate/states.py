@@ -8,7 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.catalog import Accelerator
+from enterprise_lab.errors import (
+    InvalidValueError,
+    require_kind,
+    require_not_negative,
+    require_one_of,
+)
 from enterprise_lab.estimate.dimensions import Integers, PlanDimensions
 
 Numbers = float | npt.NDArray[np.floating[Any]]
@@ -40,6 +46,9 @@ class StateBytes:
     gradient: float = 2
     optimizer: float = 12
 
+    def __post_init__(self) -> None:
+        require_not_negative(**vars(self))
+
     @classmethod
     def of(
         cls,
@@ -64,11 +73,7 @@ class StateBytes:
             ("masters", masters, MASTERS),
             ("gradient_bits", gradient_bits, (None, 16, 32)),
         ):
-            if value not in known:
-                raise InvalidValueError(
-                    f"{name} must be one of {', '.join(map(str, known))}, not {value!r}.",
-                    "Give one of them.",
-                )
+            require_one_of(name, value, known)
         master = 4 if weight == 4 else MASTERS[masters]
         moments, fixed = _MOMENTS[optimizer]
         return cls(
@@ -83,9 +88,35 @@ class StateBytes:
         return self.weight + self.gradient + self.optimizer
 
 
+def chosen_states(precision: str, optimizer: Optimizer, given: StateBytes | None) -> StateBytes:
+    """Return the bytes that are given, or those a precision and an optimizer imply."""
+    require_kind("states", given, StateBytes | None, "StateBytes(weight=2)")
+    implied = StateBytes.of(precision, optimizer)
+    return implied if given is None else given
+
+
+def training_precision(chip: Accelerator, precision: object) -> str:
+    """Return a precision's name in small letters.
+
+    Raises InvalidValueError for one that the chip lacks or that nobody trains in, with those it
+    can be trained in, and for chips that train nothing.
+    """
+    possible = [name for name in chip.peak_tflops if name != "int8"]
+    if chip.name.startswith("Inferentia"):
+        raise InvalidValueError(
+            f"{chip.name} runs models and can't train them.", "Choose a Trainium or a GPU."
+        )
+    if not isinstance(precision, str) or precision.casefold() not in possible:
+        raise InvalidValueError(
+            f"Training in {precision!r} on the {chip.name} is not estimated.",
+            f"Choose one of: {', '.join(possible)}.",
+        )
+    return precision.casefold()
+
+
 def compute_bytes(precision: str) -> int:
     """Bytes of one activation; InvalidValueError for a precision not trained in."""
-    if precision not in COMPUTE_BYTES:
+    if not isinstance(precision, str) or precision not in COMPUTE_BYTES:
         raise InvalidValueError(
             f"Training in {precision!r} is not estimated.",
             f"Use one of {', '.join(COMPUTE_BYTES)}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import InvalidValueError, keep_whole, require_kind, require_one_of
 from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
 
 Projection = Literal["query", "key", "value", "output", "mlp"]
@@ -25,18 +25,17 @@ class LowRank:
     base_bits: int = 16
 
     def __post_init__(self) -> None:
-        require_whole("rank", self.rank, 1_000_000)
-        unknown = [target for target in self.targets if target not in PROJECTIONS]
-        if unknown or not self.targets:
+        keep_whole(self, "rank", 1_000_000)
+        require_kind("targets", self.targets, tuple | list, "('query', 'value')")
+        object.__setattr__(self, "targets", tuple(self.targets))
+        if not self.targets:
             raise InvalidValueError(
-                f"LoRA can't adapt {unknown or 'nothing'}.",
+                "No projection is given for LoRA to adapt.",
                 f"Name some of {', '.join(PROJECTIONS)}.",
             )
-        if self.base_bits not in (4, 8, 16, 32):
-            raise InvalidValueError(
-                f"Frozen weights of {self.base_bits} bits are not estimated.",
-                "Use 4, 8, 16 or 32.",
-            )
+        for target in self.targets:
+            require_one_of("each of the targets", target, PROJECTIONS)
+        require_one_of("base_bits", self.base_bits, (4, 8, 16, 32))
 
     def parameters(self, shape: TransformerShape) -> int:
         """Adapter parameters: `rank` times the inputs and outputs of every adapted projection.
@@ -62,8 +61,12 @@ Trainable = Literal["all", "head"] | LowRank
 
 
 def require_trainable(trainable: Trainable, shape: Shape) -> None:
-    """Raise InvalidValueError for what is none of the three, and for adapters on images."""
-    if not (isinstance(trainable, LowRank) or trainable in ("all", "head")):
+    """Raise InvalidValueError for what is none of the three, and for adapters that can't be.
+
+    Images have no projections to adapt, and a rank beyond a model's width is no low one.
+    """
+    named = isinstance(trainable, str) and trainable in ("all", "head")
+    if not (named or isinstance(trainable, LowRank)):
         raise InvalidValueError(
             f"trainable must be 'all', 'head' or LowRank(...), not {trainable!r}.",
             "Give one of the three.",
@@ -73,3 +76,10 @@ def require_trainable(trainable: Trainable, shape: Shape) -> None:
             "LoRA adapts the projections of Transformers; a convolutional network has none.",
             "Use trainable='all' or 'head'.",
         )
+    if isinstance(trainable, LowRank) and isinstance(shape, TransformerShape):
+        rank, width = trainable.rank, shape.hidden
+        if rank > width:
+            raise InvalidValueError(
+                f"A rank of {rank:,} is no low one: the model is only {width:,} wide.",
+                f"Use a rank of at most {width:,}; 8 to 64 are usual.",
+            )

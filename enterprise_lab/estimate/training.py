@@ -9,7 +9,7 @@ import numpy as np
 from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.catalog.nodes import Node
-from enterprise_lab.errors import InvalidValueError, require_positive, require_whole
+from enterprise_lab.errors import keep_whole, require_kind, require_positive, require_whole
 from enterprise_lab.estimate import legality
 from enterprise_lab.estimate.calibration import Calibration, calibration, training_stack
 from enterprise_lab.estimate.cases import training_case
@@ -19,13 +19,19 @@ from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Causal, training_flo
 from enterprise_lab.estimate.intervals import families
 from enterprise_lab.estimate.memory import allowances, training_memory
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
-from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan
-from enterprise_lab.estimate.states import Optimizer, StateBytes
+from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, require_plan
+from enterprise_lab.estimate.states import Optimizer, StateBytes, training_precision
 from enterprise_lab.estimate.step_time import Trained, training_step_seconds
 from enterprise_lab.estimate.system import System
 from enterprise_lab.estimate.trainable import LowRank, Trainable
 from enterprise_lab.estimate.training_estimate import TrainingEstimate
-from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+from enterprise_lab.shapes import (
+    LARGEST_IMAGE,
+    ConvolutionalShape,
+    Shape,
+    TransformerShape,
+    require_shape,
+)
 
 GATHERED_SHARE = 20 / 128
 """Share of positions for which BERT recipes run the output head: at most 20 in 128 tokens.
@@ -44,7 +50,7 @@ class Checkpoints:
     bytes_per_second: float
 
     def __post_init__(self) -> None:
-        require_whole("every_steps", self.every_steps, LARGEST_BATCH)
+        keep_whole(self, "every_steps", LARGEST_BATCH)
         require_positive(bytes_per_second=self.bytes_per_second)
 
 
@@ -84,19 +90,20 @@ def training(
     Raises LabError for an unknown chip, a precision it lacks, a plan the shape or the batch
     doesn't allow, and for sizes that can't be.
     """
-    _check_kinds(shape, plan)
-    require_whole("global_batch", global_batch, LARGEST_BATCH)
+    require_shape(shape)
+    require_plan(plan)
+    require_kind("node", node, Node | None, "catalog.nodes.node_of(chip)")
+    require_kind("checkpoints", checkpoints, Checkpoints | None, "Checkpoints(1000, 1e9)")
+    require_kind("fitted", fitted, Calibration | None, "calibration.calibration()")
+    global_batch = require_whole("global_batch", global_batch, LARGEST_BATCH)
+    sequence_length = require_whole(
+        "sequence_length", sequence_length, LONGEST_SEQUENCE, smallest=0
+    )
+    image_size = require_whole("image_size", image_size, LARGEST_IMAGE)
     if tokens is not None:
         require_positive(tokens=tokens)
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
-    chip.peak_flops(precision)
-    precision = precision.casefold()
-    if precision == "int8":
-        raise InvalidValueError("Nobody trains in int8.", "Use bf16, fp16, tf32, fp32 or fp8.")
-    if chip.name.startswith("Inferentia"):
-        raise InvalidValueError(
-            f"{chip.name} runs models and can't train them.", "Choose a Trainium or a GPU."
-        )
+    precision = training_precision(chip, precision)
     shape = with_positions(shape, sequence_length)
     plan = plan or Plan(micro_batch=global_batch)
     share = _predicted_share(shape) if predicted_share is None else predicted_share
@@ -166,21 +173,11 @@ def training(
     )
 
 
-def _check_kinds(shape: object, plan: object) -> None:
-    for given, kind, what in (
-        (shape, Shape, "a shape, such as catalog.model('bert-base-uncased').shape"),
-        (plan, Plan | None, "a plan, such as estimate.Plan(data=8)"),
-    ):
-        if not isinstance(given, kind):
-            raise InvalidValueError(f"{given!r} is not what is needed here.", f"Give {what}.")
-
-
 def with_positions(shape: Shape, sequence_length: int) -> Shape:
     """Give a decoder as many learned positions as its sequences need, as when trained so."""
     if not isinstance(shape, TransformerShape) or shape.kind != "decoder":
         return shape
-    whole = isinstance(sequence_length, int) and sequence_length <= LONGEST_SEQUENCE
-    if whole and 0 < shape.max_positions < sequence_length:
+    if 0 < shape.max_positions < sequence_length:
         return replace(shape, max_positions=sequence_length)
     return shape
 

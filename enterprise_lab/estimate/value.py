@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from enterprise_lab.catalog.render import escape
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.errors import require_finite, require_kind, require_positive
 from enterprise_lab.units import format_figure, format_range
 
 
@@ -25,13 +25,16 @@ class Estimate:
     high: float | None = None
     terms: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        ends = {"low": self.low, "high": self.high}
+        given = {name: end for name, end in ends.items() if end is not None}
+        require_finite(value=self.value, **given)
+        for name, text in (("unit", self.unit), ("source", self.source)):
+            require_kind(name, text, str, "'s'")
+
     def scaled(self, factor: float, unit: str, source: str) -> Estimate:
         """Return this figure times a positive, exactly known factor, in another unit."""
-        if factor <= 0:
-            raise InvalidValueError(
-                f"An estimate is scaled by a factor above zero, not {factor}.",
-                "Give a positive factor.",
-            )
+        require_positive(factor=factor)
         low, high = (None if x is None else x * factor for x in (self.low, self.high))
         return Estimate(self.value * factor, unit, source, low, high)
 
@@ -45,10 +48,7 @@ class Estimate:
 
     def rate_of(self, amount: float, unit: str, source: str) -> Estimate:
         """Return how much of a positive, exactly known amount there is for each of this figure."""
-        if amount <= 0:
-            raise InvalidValueError(
-                f"A rate is of an amount above zero, not {amount}.", "Give a positive amount."
-            )
+        require_positive(amount=amount)
         low, high = (None if x is None else amount / x for x in (self.high, self.low))
         return Estimate(amount / self.value, unit, source, low, high)
 

@@ -1,7 +1,7 @@
 """The dimensions of a model, from which everything else follows."""
 
 from enterprise_lab.errors import require_kind
-from enterprise_lab.shapes.convolutional import ConvolutionalShape, Operation
+from enterprise_lab.shapes.convolutional import LARGEST_IMAGE, ConvolutionalShape, Operation
 from enterprise_lab.shapes.hf_config import shape_from_hf_config
 from enterprise_lab.shapes.transformer import TransformerShape
 
@@ -14,6 +14,7 @@ def require_shape(shape: object) -> None:
 
 
 __all__ = [
+    "LARGEST_IMAGE",
     "ConvolutionalShape",
     "Operation",
     "Shape",

@@ -143,7 +143,7 @@ class ConvolutionalShape:
 
         Raises InvalidValueError for an image too small to reach the last layer.
         """
-        require_whole("image_size", image_size, LARGEST_IMAGE)
+        image_size = require_whole("image_size", image_size, LARGEST_IMAGE)
         if image_size < self.smallest_image:
             raise InvalidValueError(
                 f"An image of {image_size} pixels is too small for {self.name}.",
