@@ -22,7 +22,7 @@ from enterprise_lab.estimate.plan import RECOMPUTE, Plan
 from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
 from enterprise_lab.estimate.step_time import training_step_seconds
 from enterprise_lab.estimate.system import System
-from enterprise_lab.estimate.training import GATHERED_SHARE
+from enterprise_lab.estimate.training import GATHERED_SHARE, with_positions
 from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
 
 Floats = npt.NDArray[np.float64]
@@ -63,11 +63,15 @@ class Observations(ABC):
     def describe(self, index: int) -> str:
         """Say what a row is of, in few words."""
         row, case = self.rows[index], self.cases[index]
-        batch = getattr(row, "micro_batch", None) or row.batch
+        batch = f"batch {row.batch:,}" if hasattr(row, "batch") else self._global_batch(row)
         return (
             f"{row.model}, {case.devices:g} x {case.accelerator}, {row.precision},"
-            f" {case.length:g} long, batch {batch}"
+            f" {case.length:g} long, {batch}"
         )
+
+    @staticmethod
+    def _global_batch(row: TrainingSpeed) -> str:
+        return f"global batch {row.micro_batch * row.accumulation_steps * row.data:,}"
 
     @property
     def sources(self) -> list[str]:
@@ -115,11 +119,16 @@ class TransformerTraining(Observations):
         return self.column("micro_batch") * self.column("accumulation_steps") * self.column("data")
 
     @cached_property
+    def shapes(self) -> list[TransformerShape]:
+        """Each row's model, with as many positions as its sequences need."""
+        return [_trained_shape(row) for row in self.rows]
+
+    @cached_property
     def cases(self) -> list[Case]:
         """What each row speaks for."""
         return [
             training_case(
-                catalog.model(row.model).shape,
+                self.shapes[i],
                 self.plans.plan(i),
                 self.chips[i],
                 row.precision,
@@ -137,7 +146,7 @@ class TransformerTraining(Observations):
     @cached_property
     def models(self) -> ModelDimensions:
         """Each row's model."""
-        return ModelDimensions.stack([_transformer(row.model) for row in self.rows])
+        return ModelDimensions.stack(self.shapes)
 
     @cached_property
     def plans(self) -> PlanDimensions:
@@ -323,6 +332,12 @@ class Images(Observations):
             training=self.training,
         )
         return np.asarray(sum(terms.values()))
+
+
+def _trained_shape(row: TrainingSpeed) -> TransformerShape:
+    shape = with_positions(_transformer(row.model), row.sequence_length)
+    assert isinstance(shape, TransformerShape)
+    return shape
 
 
 def _transformer(name: str) -> TransformerShape:

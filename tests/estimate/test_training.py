@@ -42,8 +42,6 @@ def test_the_door_says_what_the_fit_was_judged_by(rows):
     for index in range(0, len(rows), 7):
         row = rows.rows[index]
         shape = catalog.model(row.model).shape
-        if row.sequence_length > (shape.max_positions or row.sequence_length):
-            continue  # refused: longer than its published positions
         e = estimate.training(
             shape,
             sequence_length=row.sequence_length,
@@ -235,4 +233,5 @@ def test_a_calibration_of_ones_own_is_used():
     figures = dict(calibration().figures)
     name = "step_overhead_seconds, encoder training"
     slower = replace(calibration(), figures=figures | {name: figures[name] + 1})
-    assert bert(fitted=slower).step_seconds.value == pytest.approx(bert().step_seconds.value + 1)
+    more = bert(fitted=slower).step_seconds.value - bert().step_seconds.value
+    assert more == pytest.approx(12 / 24)  # the figure is that of 24 layers
