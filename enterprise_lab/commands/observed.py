@@ -7,7 +7,8 @@ from dataclasses import fields
 from enterprise_lab import catalog
 from enterprise_lab.estimate.measured_steps import MeasuredStep, Phase, measured_observations
 from enterprise_lab.estimate.memory_observations import MemoryPeak, MemoryPeaks
-from enterprise_lab.estimate.observations import Observations, all_observations
+from enterprise_lab.estimate.observations import Observations
+from enterprise_lab.estimate.published_observations import all_observations
 from enterprise_lab.measure.records import Record, recorded
 from enterprise_lab.measure.this_machine import accelerator_of
 from enterprise_lab.shapes import Shape, TransformerShape

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from enterprise_lab import catalog, estimate
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate.calibration import calibration
-from enterprise_lab.estimate.observations import all_observations
+from enterprise_lab.estimate.published_observations import all_observations
 
 A100 = "A100-SXM4-80GB"
 BERT = catalog.model("bert-base-uncased").shape
