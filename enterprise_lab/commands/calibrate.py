@@ -24,9 +24,12 @@ def calibrate(
     """Measure how fast this machine multiplies matrices and copies memory, in under 20 seconds.
 
     The rates are kept in your cache folder, where estimates for this machine find them, and are
-    shown again without measuring until you say --fresh. Let nothing else run meanwhile.
+    shown again without measuring until you say --fresh. Let nothing else run meanwhile: rates
+    that other processes disturbed are shown, and not kept.
     """
     found = _recorded() if recorded else _rates(fresh)
+    if not recorded:
+        _warn_if_disturbed(found)
     if as_json:
         import json
 
@@ -63,6 +66,17 @@ def _rates(fresh: bool) -> Sequence[Record]:
         )
 
 
+def _warn_if_disturbed(found: Sequence[Record]) -> None:
+    from enterprise_lab.measure.rates import disturbed
+
+    if disturbed(found):
+        typer.echo(
+            "This machine is busy: rates vary too much to rely on. They are not kept.\n"
+            "Run `elab calibrate --fresh` again when nothing else runs.",
+            err=True,
+        )
+
+
 def _show(found: Sequence[Record]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -75,7 +89,7 @@ def _show(found: Sequence[Record]) -> None:
         rows = [one for one in found if one.device == device]
         title = f"{device}: {rows[0].origin} {rows[0].time:%Y-%m-%d %H:%M} UTC"
         table = Table(title=title, title_justify="left")
-        for name in ("library", "what", "rate", "quartiles"):
+        for name in ("library", "what", "rate", "low to best"):
             table.add_column(name, justify="left" if name in ("library", "what") else "right")
         for one in rows:
             table.add_row(

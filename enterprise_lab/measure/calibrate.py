@@ -15,7 +15,7 @@ from pathlib import Path
 from enterprise_lab.measure import records
 from enterprise_lab.measure.devices import Machine, machine
 from enterprise_lab.measure.libraries import libraries, processor_name
-from enterprise_lab.measure.rates import run, tasks
+from enterprise_lab.measure.rates import disturbed, run, tasks
 from enterprise_lab.measure.records import Record
 
 BUDGET_SECONDS = 12.0
@@ -33,13 +33,17 @@ def kept_file(here: Machine | None = None) -> Path:
 
 
 def kept(here: Machine | None = None) -> list[Record]:
-    """Return the rates of this machine that were kept; none where it was never calibrated."""
+    """Return the rates of this machine that were kept; none where it was never calibrated.
+
+    Nor are those of a busy machine returned, which earlier versions kept.
+    """
     file = kept_file(here)
-    return records.read(file) if file.exists() else []
+    found = records.read(file) if file.exists() else []
+    return [] if disturbed(found) else found
 
 
 def calibrate(budget_seconds: float, progress: Callable[[str, float], object]) -> list[Record]:
-    """Measure the rates of this machine and keep them.
+    """Measure the rates of this machine and keep them, unless other processes disturbed them.
 
     `progress` is told the name of what is measured next and the share of the time gone so far.
     Raises OSError where the cache folder can't be written.
@@ -54,7 +58,8 @@ def calibrate(budget_seconds: float, progress: Callable[[str, float], object]) -
         found += next(measured)
         gone += task.share
     progress("done", 1.0)
-    keep(found)
+    if not disturbed(found):
+        keep(found)
     return found
 
 

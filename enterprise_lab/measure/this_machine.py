@@ -9,11 +9,12 @@ from enterprise_lab.catalog import Accelerator
 from enterprise_lab.measure import calibrate
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.libraries import NumPy
-from enterprise_lab.measure.rates import COPY, MATMUL, run, tasks
+from enterprise_lab.measure.rates import COPY, MATMUL, best_of, disturbed, run, tasks
 from enterprise_lab.measure.records import Record
 from enterprise_lab.units import GB, TERA
 
 QUICK_SECONDS = 1.5
+BUSY_LOOK = "a quick look while the machine was busy, so unsure: look again when it is quiet"
 
 
 def this_machine() -> Accelerator:
@@ -32,7 +33,7 @@ def accelerator_of(found: Sequence[Record]) -> Accelerator:
     for one in rates:
         if one.metric == MATMUL:
             precision = str(one.parameters["precision"])
-            peaks[precision] = max(peaks.get(precision, 0.0), _undisturbed(one) / TERA)
+            peaks[precision] = max(peaks.get(precision, 0.0), best_of(one) / TERA)
     row = {
         "name": rates[0].device,
         "vendor": "measured",
@@ -52,16 +53,12 @@ def _bandwidth(rates: Sequence[Record]) -> float:
     """Return the best rate, by any library, of the largest copies: the smaller fit into caches."""
     copies = [one for one in rates if one.metric == COPY]
     largest = max(int(one.parameters["size_bytes"]) for one in copies)
-    return max(_undisturbed(one) for one in copies if one.parameters["size_bytes"] == largest)
-
-
-def _undisturbed(rate: Record) -> float:
-    """Return the rate that the quickest quarter of calls reached: other processes slow the rest."""
-    return rate.value if rate.high is None else rate.high
+    return max(best_of(one) for one in copies if one.parameters["size_bytes"] == largest)
 
 
 @cache
 def _quick() -> tuple[Record, ...]:
     todo = tasks([NumPy(machine())])
-    found = (one for part in run(todo, QUICK_SECONDS) for one in part)
-    return tuple(one.model_copy(update={"source": "a quick look"}) for one in found)
+    found = [one for part in run(todo, QUICK_SECONDS) for one in part]
+    source = BUSY_LOOK if disturbed(found) else "a quick look"
+    return tuple(one.model_copy(update={"source": source}) for one in found)

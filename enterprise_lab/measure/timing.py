@@ -13,17 +13,21 @@ from enterprise_lab.errors import require_positive, require_whole
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measured figure: the median of `n` samples with the quartiles around it."""
+    """A measured figure: the median of `n` samples, the quartiles around it, and the best."""
 
     value: float
     unit: str
     low: float
     high: float
     n: int
+    best: float | None = None
+    """The quickest sample, or the highest rate: what nothing disturbed."""
 
     def rate_of(self, amount: float, unit: str) -> Measurement:
         """Say how much of `amount` is done a second, where this is the seconds that all takes."""
-        return Measurement(amount / self.value, unit, amount / self.high, amount / self.low, self.n)
+        best = None if self.best is None else amount / self.best
+        value, low, high = (amount / taken for taken in (self.value, self.high, self.low))
+        return Measurement(value, unit, low, high, self.n, best)
 
 
 def measure(
@@ -49,7 +53,7 @@ def measure(
     while len(taken) < at_least or time.perf_counter() < end:
         taken.append(_seconds(work, calls, finish) / calls)
     low, middle, high = np.quantile(taken, [0.25, 0.5, 0.75])
-    return Measurement(float(middle), "s", float(low), float(high), len(taken))
+    return Measurement(float(middle), "s", float(low), float(high), len(taken), min(taken))
 
 
 def _seconds(work: Callable[[], object], calls: int, finish: Callable[[], object] | None) -> float:

@@ -6,14 +6,22 @@ import pytest
 from typer.testing import CliRunner
 
 from enterprise_lab.cli import app
-from enterprise_lab.measure import calibrate, records
+from enterprise_lab.measure import calibrate, rates, records
 from enterprise_lab.measure.devices import Gpu, machine
 
 BUDGET_SECONDS = 0.2
 
 
+@pytest.fixture
+def busy():
+    """Whether other processes disturb what is measured: not for a test to depend on."""
+    return False
+
+
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
+def cache_folder(tmp_path, monkeypatch, busy):
+    monkeypatch.setattr(calibrate, "disturbed", lambda _found: busy)
+    monkeypatch.setattr(rates, "disturbed", lambda _found: busy)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(calibrate, "BUDGET_SECONDS", BUDGET_SECONDS)
     return tmp_path
@@ -82,6 +90,26 @@ def test_the_command_measures_once_and_again_when_told_to():
     assert json.loads(invoke("--json")) == again
     precisions = {one["parameters"].get("precision") for one in first}
     assert {"fp32", "bf16"} <= precisions
+
+
+@pytest.mark.parametrize("busy", [True])
+def test_rates_of_a_busy_machine_are_shown_with_a_warning_and_not_kept(cache_folder):
+    found = CliRunner().invoke(app, ["calibrate", "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)
+    assert "busy" in found.stderr
+    assert not list(cache_folder.rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize("busy", [True])
+def test_what_a_busy_machine_once_left_is_not_used(cache_folder):
+    calibrate.keep(records.recorded("cpu_rates"))
+    assert list(cache_folder.rglob("*.jsonl"))
+    assert calibrate.kept() == []
+
+
+def test_a_quiet_machine_is_not_warned_of():
+    assert CliRunner().invoke(app, ["calibrate"]).stderr == ""
 
 
 def test_the_command_shows_what_was_kept():

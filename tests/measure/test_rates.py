@@ -7,6 +7,7 @@ import torch
 from enterprise_lab.measure import rates, timing
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.libraries import NumPy, Torch, libraries, processor_name
+from enterprise_lab.measure.records import Origin, Record
 
 
 class Clockwork:
@@ -70,6 +71,57 @@ def test_rates_are_those_of_the_library(clockwork):
             case metric, _:
                 assert metric == rates.SMALL_OPERATION
                 assert one.value == pytest.approx(3e-6, rel=1e-4)
+
+
+def test_a_rate_reaches_up_to_the_best_sample(clockwork):
+    """One product in eight is twice as quick: more than the median, less than a quartile."""
+    calls = iter(range(10**9))
+    clockwork.product = lambda edge, _precision: (
+        lambda: setattr(
+            clockwork, "now", clockwork.now + edge**3 * (5e-11 if next(calls) % 8 == 3 else 1e-10)
+        )
+    )
+    for one in measured(clockwork, 1.0):
+        if one.metric == rates.MATMUL:
+            assert one.value == pytest.approx(2e10, rel=1e-3)
+            assert one.high == rates.best_of(one) == pytest.approx(4e10, rel=1e-3)
+
+
+def products(edges, processor="cpu", **parameters):
+    """Make records of products: for each edge the usual rate and the best."""
+    return [
+        Record(lab="", metric=rates.MATMUL, value=usual, high=best, unit="FLOP/s",
+               origin=Origin.MEASURED, parameters={"library": "NumPy", "precision": "fp32",
+               "processor": processor, "rows": edge, **parameters})
+        for edge, (usual, best) in edges.items()
+    ]  # fmt: skip
+
+
+QUIET = {256: (1.7e11, 1.9e11), 512: (1.9e11, 1.9e11), 2048: (2e11, 2.1e11)}
+BUSY = {256: (1.8e11, 1.9e11), 512: (9.6e9, 1.88e11)}
+"""Seen on two cores while another process used one of them."""
+
+
+@pytest.mark.parametrize(
+    ("found", "busy"),
+    [
+        (products(QUIET), False),
+        (products(BUSY), True),
+        (products(QUIET) + products(BUSY, precision="bf16"), True),
+        (products(QUIET) + products(BUSY, library="PyTorch"), True),
+        (products(QUIET) + products(QUIET | {4096: (2e12, 2e12)}, precision="bf16"), False),
+        (products({128: (2e8, 3e8), 512: (1e10, 1e10), 2048: (2e11, 2e11)}), False),
+        (products(QUIET) + products(BUSY, processor="cuda"), False),
+        (products({2048: (1e11, 2e11)}), True),
+        ([], False),
+    ],
+)
+def test_a_machine_is_busy_where_large_products_wait_for_what_the_best_ones_get(found, busy):
+    assert rates.disturbed(found) is busy
+
+
+def test_an_undisturbed_machine_is_quiet(clockwork):
+    assert not rates.disturbed(measured(clockwork, 2.0))
 
 
 @pytest.mark.parametrize(("seconds", "largest"), [(0.01, 512), (5.0, 1024), (40.0, 2048)])

@@ -73,6 +73,17 @@ def test_what_was_kept_is_used():
     assert this_machine.this_machine().fp32_tflops == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(("busy", "source"), [(True, this_machine.BUSY_LOOK), (False, "a quick")])
+def test_a_quick_look_says_whether_the_machine_was_busy(monkeypatch, busy, source):
+    monkeypatch.setattr(this_machine, "QUICK_SECONDS", 0.1)
+    monkeypatch.setattr(this_machine, "disturbed", lambda _found: busy)
+    this_machine._quick.cache_clear()
+    chip = this_machine.this_machine()
+    assert chip.source.startswith(source)
+    assert ("busy" in chip.source) is busy
+    this_machine._quick.cache_clear()
+
+
 def test_uncalibrated_it_is_measured_once_and_not_kept(monkeypatch):
     monkeypatch.setattr(this_machine, "QUICK_SECONDS", 0.1)
     this_machine._quick.cache_clear()

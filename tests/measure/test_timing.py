@@ -45,8 +45,8 @@ def test_the_clock_is_read_after_the_device_is_done():
 
 
 def test_a_rate_is_the_amount_over_the_time_and_its_quartiles_change_places():
-    rate = Measurement(2.0, "s", 1.0, 4.0, 7).rate_of(8.0, "FLOP/s")
-    assert rate == Measurement(4.0, "FLOP/s", 2.0, 8.0, 7)
+    rate = Measurement(2.0, "s", 1.0, 4.0, 7, 0.5).rate_of(8.0, "FLOP/s")
+    assert rate == Measurement(4.0, "FLOP/s", 2.0, 8.0, 7, 16.0)
 
 
 @pytest.mark.parametrize("bad", [{"budget_seconds": 0}, {"at_least": 0}, {"calls": 0}])
