@@ -236,3 +236,7 @@ def main() -> None:
         return
     typer.echo(f"elab: {problem}\n{remedy}", err=True)
     sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -19,6 +20,7 @@ from enterprise_lab.commands.estimate_options import (
     flattened,
     fused,
     require_length,
+    require_no_wider,
 )
 from enterprise_lab.errors import InvalidValueError
 
@@ -74,11 +76,11 @@ def finetune(
     ] = "all",
     rank: Annotated[int | None, typer.Option(help="Of the LoRA adapters; 8 by default.")] = None,
     targets: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What LoRA adapts, of query,key,value,output,mlp; by default query,value."
         ),
-    ] = "",
+    ] = None,
     base_bits: Annotated[
         int | None, typer.Option(help="Bits of a frozen weight: 16, or 8 or 4 for QLoRA.")
     ] = None,
@@ -119,7 +121,8 @@ def infer(
     image_size: Images = 224,
     tensor: Annotated[int, typer.Option(help="Devices that share each layer.")] = 1,
     weight_bits: Annotated[
-        int | None, typer.Option(help="Bits a weight is stored in; by default the precision's.")
+        int | None,
+        typer.Option(help="Bits a weight is stored in: at most, and by default, the precision's."),
     ] = None,
     cache_bits: Annotated[
         int | None,
@@ -153,6 +156,9 @@ def infer(
         raise InvalidValueError(
             "Nothing says how long requests are.", "Give --input-length 128, in tokens."
         )
+    place.require_devices(tensor)
+    for name, bits in (("--weight-bits", weight_bits), ("--cache-bits", cache_bits)):
+        require_no_wider(name, bits, place.precision)
     again = functools.partial(
         estimate.inference,
         shape,
@@ -176,7 +182,9 @@ def infer(
     else:
         usd = [sheet.figures.get("usd_per_million_requests") for sheet in each]
         title = f"{model}, serving: {sheets.devices_of(place, tensor)}, {sheets.request(found[0])}"
-        tables.show(f"[bold]{escape(title)}", tables.curve(found, usd), *each[-1].remarks)
+        fullest = max(range(len(found)), key=lambda i: found[i].memory_bytes_per_device.value)
+        remarks = each[fullest].remarks
+        tables.show(f"[bold]{escape(title)}", tables.curve(found, usd), *remarks)
 
 
 @estimate_app.command()
@@ -224,9 +232,7 @@ def plans(
     shape = shape_of(model)
     place = Place.of(machine, shape, training=True)
     require_length(shape, workload.sequence_length)
-    price = usd_per_device_hour
-    if place.instance and price is None and place.instance.latest_price:
-        price = place.instance.latest_price.usd_per_hour / place.devices
+    place.require_devices(max(devices))
     found = estimate.plans(
         shape,
         devices=devices,
@@ -236,21 +242,31 @@ def plans(
         flash_attention=fused(flash_attention, shape),
         context_parallel=context_parallel,
         memory_share=memory_share,
-        usd_per_device_hour=price,
+        usd_per_device_hour=usd_per_device_hour,
         tokens=run.total(shape, workload.sequence_length),
         **workload.arguments(),
     )
+    if place.instance and usd_per_device_hour is None:
+        found = replace(found, price=place.price(max(devices)))
     if as_json:
         write_json(estimate_plans.plans_as_json(model, found))
     else:
         estimate_plans.print_plans(model, found)
 
 
-def _trainable(which: str, *, rank: int | None, targets: str, base_bits: int | None) -> Trainable:
+def _trainable(
+    which: str, *, rank: int | None, targets: str | None, base_bits: int | None
+) -> Trainable:
     from enterprise_lab.estimate import LowRank
+    from enterprise_lab.estimate.trainable import PROJECTIONS
 
     chosen: dict[str, Any] = {"rank": rank, "base_bits": base_bits}
-    chosen["targets"] = tuple(filter(None, (one.strip() for one in targets.split(",")))) or None
+    if targets is not None:
+        chosen["targets"] = tuple(filter(None, (one.strip() for one in targets.split(","))))
+        if not chosen["targets"]:
+            raise InvalidValueError(
+                "--targets names nothing to adapt.", f"Name some of {', '.join(PROJECTIONS)}."
+            )
     given = {name: value for name, value in chosen.items() if value is not None}
     if which == "lora":
         return LowRank(**given)

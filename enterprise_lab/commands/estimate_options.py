@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from typer import Argument, Option
 
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.commands.estimate_words import with_options
+from enterprise_lab.errors import InvalidValueError, LabError, require_positive
 
 if TYPE_CHECKING:
     from enterprise_lab.shapes import Shape
@@ -30,17 +31,18 @@ class Machine:
     """Where it runs."""
 
     accelerator: Annotated[
-        str,
+        str | None,
         Option("--accelerator", "-a", help="Such as A100-SXM4-80GB, or `here`: this processor."),
-    ] = ""
+    ] = None
     instance: Annotated[
-        str, Option("--instance", "-i", help="An EC2 instance, such as p4d.24xlarge: priced too.")
-    ] = ""
+        str | None,
+        Option("--instance", "-i", help="An EC2 instance, such as p4d.24xlarge, all of it paid."),
+    ] = None
     precision: Annotated[
-        str,
+        str | None,
         Option(help="fp32, tf32, fp16, bf16, fp8 or int8; by default bf16 to train decoders,"
-               " else fp16, as the chip can."),
-    ] = ""  # fmt: skip
+               " else fp16, as the chip can (in Python always fp16)."),
+    ] = None  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,20 @@ class Waits:
         int | None, Option(help="Steps between checkpoints.", rich_help_panel=_RUN)
     ] = None
     checkpoint_rate: Annotated[
-        str, Option(help="Bytes a second to write them, such as 2G.", rich_help_panel=_RUN)
-    ] = ""
+        str | None, Option(help="Bytes a second to write them, such as 2G.", rich_help_panel=_RUN)
+    ] = None
 
     def arguments(self) -> dict[str, Any]:
         """Return these as the estimator calls them."""
         from enterprise_lab.estimate import Checkpoints
 
-        if (self.checkpoint_every is None) != (not self.checkpoint_rate):
+        if (self.checkpoint_every is None) != (self.checkpoint_rate is None):
             raise InvalidValueError(
                 "A checkpoint needs --checkpoint-every and --checkpoint-rate; one is missing.",
                 "Give both: --checkpoint-every 1000 --checkpoint-rate 2G.",
             )
         saved = None
-        if self.checkpoint_every is not None:
+        if self.checkpoint_every is not None and self.checkpoint_rate is not None:
             rate = number("--checkpoint-rate", self.checkpoint_rate)
             saved = Checkpoints(self.checkpoint_every, rate)
         return {"samples_per_second": self.samples_per_second, "checkpoints": saved}
@@ -113,29 +115,31 @@ class Run:
     """How much is trained."""
 
     tokens: Annotated[
-        str, Option(help="Tokens in all, such as 300B or 3e11.", rich_help_panel=_RUN)
-    ] = ""
+        str | None, Option(help="Tokens in all, such as 300B or 3e11.", rich_help_panel=_RUN)
+    ] = None
     samples: Annotated[
-        str, Option(help="Sequences (or images) of an epoch, such as 25k.", rich_help_panel=_RUN)
-    ] = ""
+        str | None,
+        Option(help="Sequences (or images) of an epoch, such as 25k.", rich_help_panel=_RUN),
+    ] = None
     epochs: Annotated[
         float, Option(help="How often all samples are seen.", rich_help_panel=_RUN)
     ] = 1.0
 
     def total(self, shape: Shape, sequence_length: int) -> float | None:
         """Return tokens, or images, of the whole run; None where nothing says how many."""
-        if self.tokens and self.samples:
+        require_positive(**{"--epochs": self.epochs})
+        if self.tokens is not None and self.samples is not None:
             raise InvalidValueError(
                 "Both --tokens and --samples are given.", "Give the one you know."
             )
-        if self.tokens:
+        if self.tokens is not None:
             if shape.kind == "convolutional":
                 raise InvalidValueError(
                     "A convolutional network trains on images, not tokens.",
                     "Give their number: --samples 1.28M --epochs 90.",
                 )
             return self.epochs * number("--tokens", self.tokens)
-        if self.samples:
+        if self.samples is not None:
             return self.epochs * number("--samples", self.samples) * max(1, sequence_length)
         if self.epochs != 1:
             raise InvalidValueError(
@@ -211,6 +215,18 @@ def require_length(shape: Shape, sequence_length: int) -> None:
         )
 
 
+def require_no_wider(name: str, bits: int | None, precision: str) -> None:
+    """Raise InvalidValueError for numbers stored in more bits than are computed with."""
+    from enterprise_lab.estimate.inference import PRECISION_BITS
+
+    own = PRECISION_BITS.get(precision)
+    if bits is not None and own is not None and bits > own:
+        raise InvalidValueError(
+            f"{name} is at most the {own} bits of {precision}, not {bits}.",
+            f"Leave {name}, or give a wider --precision.",
+        )
+
+
 def fused(given: bool | None, shape: Shape) -> bool:
     """Return whether attention is fused: in decoders, unless it is said."""
     return shape.kind not in ("encoder", "convolutional") if given is None else given
@@ -247,7 +263,10 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
     def call(**given: Any) -> None:
         for name, kind in groups.items():
             given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})  # type: ignore[operator]
-        command(**given)
+        try:
+            command(**given)
+        except LabError as error:
+            raise LabError(with_options(error.problem), with_options(error.remedy)) from error
 
     del call.__wrapped__
     call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

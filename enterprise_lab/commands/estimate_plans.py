@@ -14,16 +14,16 @@ from enterprise_lab.commands.estimate_tables import (
     described,
     in_json,
     leaning,
+    narrow,
     show,
     training_figures,
-    two_lines,
 )
 from enterprise_lab.estimate import Plan
 from enterprise_lab.estimate.plan_table import STEPS, PlannedTraining, Plans
 from enterprise_lab.shapes import Shape
 from enterprise_lab.units import format_bytes
 
-OPTIONS_WIDTH = 26
+OPTIONS_WIDTH = 22
 """Characters of a line of options."""
 
 
@@ -35,11 +35,11 @@ def print_plans(model: str, found: Plans) -> None:
     paid = found.price.source if found.price else "no price known"
     title = f"{model}: the {best}, of {found.fitting:,} plans that fit. A device: {paid}."
     whole = found.fastest.training.tokens is not None
-    cost = "cost in all" if whole else f"cost of\n{STEPS:,} steps"
+    cost = "cost\nin all" if whole else f"cost of\n{STEPS:,} steps"
     plans = Table(box=SIMPLE_HEAD)
     plans.add_column("devices", justify="right")
     plans.add_column("options of train", no_wrap=True)
-    for column in ("memory", "MFU", "time in all" if whole else "a step", cost):
+    for column in ("memory", "MFU", "time\nin all" if whole else "a step", cost):
         plans.add_column(column, justify="right")
     for one in shown:
         plans.add_row(*_plan_row(one, whole))
@@ -51,7 +51,7 @@ def print_plans(model: str, found: Plans) -> None:
         counts.add_row(f"  {reason}", f"{-count:,}")
     counts.add_row("[bold]fit", f"[bold]{found.fitting:,}")
     fastest = found.fastest.training
-    family = leaning("Time", fastest.time_family, fastest.step_seconds.source)
+    family = leaning("Time", fastest.time_family, fastest.case)
     show(f"[bold]{escape(title)}", plans, counts, escape(family))
 
 
@@ -66,8 +66,8 @@ def _plan_row(one: PlannedTraining, whole: bool) -> list[str]:
         _in_lines(as_options(one.plan, one.training.shape)),
         format_bytes(one.memory_bytes_per_device.value),
         f"{100 * one.mfu.value:.1f} %",
-        two_lines(one.training_seconds if whole else one.step_seconds),
-        two_lines(usd) if usd else f"{hours:,.3g} device-hours",
+        narrow(one.training_seconds if whole else one.step_seconds),
+        narrow(usd) if usd else f"{hours:,.3g} device-hours",
     ]
 
 

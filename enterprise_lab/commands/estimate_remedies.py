@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from enterprise_lab import catalog
+from enterprise_lab.catalog.nodes import node_of
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate import InferenceEstimate, LowRank, Plan, TrainingEstimate
+from enterprise_lab.estimate.legality import divisors
+from enterprise_lab.estimate.trainable import Trainable
 from enterprise_lab.shapes import ConvolutionalShape
 from enterprise_lab.units import format_bytes
 
@@ -17,7 +20,7 @@ Found = TrainingEstimate | InferenceEstimate
 
 
 def for_training(
-    found: TrainingEstimate, again: Callable[..., TrainingEstimate], trains_all: bool
+    found: TrainingEstimate, again: Callable[..., TrainingEstimate], trainable: Trainable
 ) -> list[str]:
     """List the options with which a training would fit; `again` takes training's arguments."""
     plan = found.plan
@@ -26,8 +29,17 @@ def for_training(
     def way(options: str, **changes: Any) -> None:
         ways.append((options, {"plan": changed} if (changed := _changed(plan, changes)) else {}))
 
-    if plan.micro_batch > 1:
-        way("--micro-batch 1", micro_batch=1)
+    fewer = (
+        (f"--micro-batch {size}", {"plan": _changed(plan, {"micro_batch": size})})
+        for size in reversed(divisors(max(1, found.global_batch // plan.data)))
+        if size < plan.micro_batch
+    )
+    working = _working(fewer, again, most=1)
+    if isinstance(trainable, LowRank):
+        ways += [
+            (f"--base-bits {bits}", {"plan": plan, "trainable": replace(trainable, base_bits=bits)})
+            for bits in (8, 4) if bits < trainable.base_bits
+        ]  # fmt: skip
     if plan.recompute != "full":
         way("--recompute full", recompute="full")
     if plan.data > 1 and plan.pipeline == 1:
@@ -35,7 +47,7 @@ def for_training(
             way(f"--zero {stage}", zero=stage)
     if plan.offload == "none":
         way("--offload optimizer", offload="optimizer")
-    working = _working(ways, again)
+    working += _working(ways, again)
     more = {"zero": 3, "pipeline": 1, "interleave": 1, "recompute": "full", "micro_batch": 1}
     least, small = found.global_batch, " --micro-batch 1" if plan.micro_batch > 1 else ""
     growing = (
@@ -48,21 +60,27 @@ def for_training(
     )
     if not found.accelerator.is_processor:
         working += _working(growing, again, most=1)
-    if trains_all and not isinstance(found.shape, ConvolutionalShape):
+    if trainable == "all" and not isinstance(found.shape, ConvolutionalShape):
         adapters = (
             (
-                f"finetune --trainable lora --base-bits {bits} --recompute {again_too}{small}",
-                {"plan": _changed(plan, {"micro_batch": 1, "recompute": again_too}),
+                f"finetune --trainable lora --base-bits {bits}"
+                + (f" --recompute {recompute}" if recompute != plan.recompute else "") + small,
+                {"plan": _changed(plan, {"micro_batch": 1, "recompute": recompute}),
                  "trainable": LowRank(base_bits=bits)},
             )
-            for bits in (16, 4) for again_too in dict.fromkeys((plan.recompute, "full"))
+            for bits in (16, 8, 4) for recompute in dict.fromkeys((plan.recompute, "full"))
         )  # fmt: skip
         working += _working(adapters, again, most=1)
     return working + _larger_chip(found)
 
 
-def for_inference(found: InferenceEstimate, again: Callable[..., InferenceEstimate]) -> list[str]:
-    """List the options with which serving would fit; `again` takes inference's arguments."""
+def for_inference(
+    found: InferenceEstimate, again: Callable[..., InferenceEstimate], node_devices: int
+) -> list[str]:
+    """List the options with which serving would fit; `again` takes inference's arguments.
+
+    Layers are shared by at most `node_devices`: between nodes, links are too slow for it.
+    """
     smaller = ((f"--batch {n}", {"batch": n}) for n in _halves(found.batch))
     lighter = (
         (f"--weight-bits {bits}", {"weight_bits": bits}) for bits in (8, 4)
@@ -71,10 +89,21 @@ def for_inference(found: InferenceEstimate, again: Callable[..., InferenceEstima
     shared = (
         (f"--tensor {n}", {"tensor": n})
         for n in (found.tensor * 2**power for power in range(1, DOUBLINGS + 1))
-        if not found.accelerator.is_processor
+        if n <= node_devices
     )
     working = [way for ways in (smaller, lighter, shared) for way in _working(ways, again, most=1)]
-    return working + _larger_chip(found)
+    working += _larger_chip(found)
+    return working or _working(_groups_of_larger_chips(found), again, most=1)
+
+
+def _groups_of_larger_chips(found: InferenceEstimate) -> Iterator[tuple[str, dict[str, Any]]]:
+    chips = catalog.accelerators(precision=found.precision, vendor=found.accelerator.vendor)
+    for chip in sorted(chips, key=lambda chip: chip.memory_bytes):
+        devices = node_of(chip).devices
+        yield (
+            f"--accelerator '{chip.name}' --tensor {devices}",
+            {"accelerator": chip, "tensor": devices},
+        )
 
 
 def _halves(number: int) -> Iterator[int]:
@@ -112,5 +141,6 @@ def _larger_chip(found: Found) -> list[str]:
     chips = catalog.accelerators(precision=found.precision, minimum_memory_bytes=need)
     if not chips:
         return []
-    chip = min(chips, key=lambda chip: chip.memory_bytes)
+    vendor = found.accelerator.vendor
+    chip = min(chips, key=lambda chip: (chip.vendor != vendor, chip.memory_bytes))
     return [f"--accelerator '{chip.name}' (has {format_bytes(chip.memory_bytes)})"]

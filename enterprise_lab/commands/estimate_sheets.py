@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from enterprise_lab import costing, estimate
+from enterprise_lab import estimate
+from enterprise_lab.catalog.nodes import node_of
 from enterprise_lab.commands import estimate_remedies as remedies
 from enterprise_lab.commands.estimate_options import (
     Run,
@@ -16,16 +17,19 @@ from enterprise_lab.commands.estimate_options import (
     require_length,
 )
 from enterprise_lab.commands.estimate_place import Place
+from enterprise_lab.commands.estimate_plans import as_options
 from enterprise_lab.commands.estimate_tables import (
+    SMALL,
     Sheet,
     inference_figures,
     leaning,
     sheet,
     training_figures,
 )
-from enterprise_lab.errors import LabError
-from enterprise_lab.estimate import Estimate, InferenceEstimate, Plan, TrainingEstimate
+from enterprise_lab.errors import LabError, require_whole
+from enterprise_lab.estimate import InferenceEstimate, LowRank, Plan, TrainingEstimate
 from enterprise_lab.estimate.legality import divisors
+from enterprise_lab.estimate.plan import LARGEST_BATCH
 from enterprise_lab.estimate.plan_table import STEPS
 from enterprise_lab.estimate.trainable import Trainable
 from enterprise_lab.shapes import Shape
@@ -57,7 +61,10 @@ def training(
         **workload.arguments(),
         **waits.arguments(),
     )
-    found = _fastest(again, spread.fields_of_plan(shape, place.devices), workload.batch)
+    require_whole("--batch", workload.batch, LARGEST_BATCH)
+    plan = spread.fields_of_plan(shape, place.devices)
+    place.require_devices(Plan(**plan).devices)
+    found = _fastest(again, plan, workload.batch)
     return _training_sheet(model, found, place, again, trainable)
 
 
@@ -66,7 +73,7 @@ def _fastest(
 ) -> TrainingEstimate:
     """Return the estimate with the given micro-batch, or with the fastest that fits."""
     first = Plan(**plan)
-    if "micro_batch" in plan or batch < 1:
+    if "micro_batch" in plan:
         return again(plan=first)
     possible, refused = [], None
     for size in divisors(max(1, batch // first.data)):
@@ -88,22 +95,33 @@ def _training_sheet(
     trainable: Trainable,
 ) -> Sheet:
     figures = training_figures(found)
-    if place.instance:
-        rented = place.instances(found.plan.devices)
-        whole = found.tokens is not None
-        seconds = (
-            found.training_seconds if whole else found.step_seconds.scaled(STEPS, "s", "steps")
-        )
-        bill = costing.on_demand(seconds, place.instance.name, instances=rented)
+    whole, devices = found.tokens is not None, found.plan.devices
+    seconds = found.training_seconds if whole else found.step_seconds.scaled(STEPS, "s", "steps")
+    if bill := place.bill(seconds, devices):
         figures["training_usd" if whole else "usd_per_1000_steps"] = bill
-    ways = [] if found.fits else remedies.for_training(found, again, trainable == "all")
+    ways = [] if found.fits else remedies.for_training(found, again, trainable)
     what = f"of {found.sequence_length:,} tokens" if found.sequence_length else "images"
     title = (
-        f"{model}, training: {devices_of(place, found.plan.devices)}, {found.precision},"
-        f" batch {found.global_batch:,} {what}, {found.plan.micro_batch:,} at once"
+        f"{model}, {_work(trainable)}: {devices_of(place, devices)}, {found.precision},"
+        f" batch {found.global_batch:,} {what}, {found.plan.micro_batch:,} at once\n"
+        f"Plan: {as_options(found.plan, found.shape)}"
     )
-    text = leaning("Time", found.time_family, found.step_seconds.source)
-    return sheet(title, model, found, figures, text, ways)
+    remarks = [place.rental(devices), leaning("Time", found.time_family, found.case)]
+    if trainable == "all" and found.memory_terms["gradients"] < SMALL * sum(
+        found.memory_terms.values()
+    ):
+        remarks.insert(0, "Gradients come as activations go: at the fullest moment there are none.")
+    return sheet(title, model, found, figures, remarks, ways)
+
+
+def _work(trainable: Trainable) -> str:
+    """Say which weights change."""
+    if isinstance(trainable, LowRank):
+        return (
+            f"LoRA of rank {trainable.rank:,} on {', '.join(trainable.targets)} beside weights of"
+            f" {trainable.base_bits} bits"
+        )
+    return "training" if trainable == "all" else "training the head only"
 
 
 def inference(
@@ -114,28 +132,34 @@ def inference(
 ) -> Sheet:
     """Say what serving needs; `again` estimates it with other arguments."""
     figures = inference_figures(found)
-    if place.instance:
-        figures["usd_per_million_requests"] = _usd_of_requests(found, place)
+    groups = _groups(found, place)
+    seconds = found.batch_seconds.scaled(REQUESTS / (found.batch * groups), "s", "batches")
+    if bill := place.bill(seconds, groups * found.tensor):
+        figures["usd_per_million_requests"] = bill
     again = functools.partial(again, batch=found.batch)
-    ways = [] if found.fits else remedies.for_inference(found, again)
+    ways = [] if found.fits else remedies.for_inference(found, again, _node_devices(place))
     title = (
         f"{model}, serving: {devices_of(place, found.tensor)}, batch {found.batch:,},"
         f" {request(found)}"
     )
-    text = leaning("Time", found.prefill_family, found.prefill_seconds.source)
+    rental = place.rental(groups * found.tensor)
+    if rental and groups > 1:
+        rental += f" {groups:,} such groups are at work on it."
+    remarks = [rental, leaning("Time", found.prefill_family, found.case)]
     if found.decode_terms:
-        tokens = found.decode_seconds_per_token.source
-        text += "\n" + leaning("Each further token", found.decode_family, tokens)
-    return sheet(title, model, found, figures, text, ways)
+        remarks.append(leaning("Each further token", found.decode_family, found.case))
+    return sheet(title, model, found, figures, remarks, ways)
 
 
-def _usd_of_requests(found: InferenceEstimate, place: Place) -> Estimate:
-    """Dollars for a million requests, with every device of the instances at work."""
-    assert place.instance
-    rented = place.instances(found.tensor)
-    groups = max(1, rented * place.devices // found.tensor)
-    seconds = found.batch_seconds.scaled(REQUESTS / (found.batch * groups), "s", "batches")
-    return costing.on_demand(seconds, place.instance.name, instances=rented)
+def _groups(found: InferenceEstimate, place: Place) -> int:
+    """Return how many such groups of devices the rented instances hold."""
+    if place.instance is None:
+        return 1
+    return max(1, place.instances(found.tensor) * place.devices // found.tensor)
+
+
+def _node_devices(place: Place) -> int:
+    return (place.node or node_of(place.chip)).devices
 
 
 def request(found: InferenceEstimate) -> str:

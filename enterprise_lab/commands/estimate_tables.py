@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.estimate import Estimate, InferenceEstimate, TrainingEstimate
-from enterprise_lab.estimate.intervals import Family
+from enterprise_lab.estimate.intervals import Case, Family
 from enterprise_lab.units import (
     TERA,
     format_bytes,
@@ -54,14 +54,14 @@ class Sheet:
         """Print the figures, each with its range and its terms with their shares, and remarks."""
         from rich.table import Table
 
-        table = Table()
+        table = Table(pad_edge=False)
         table.add_column("")
         for title in ("estimate", "80 % range", "share"):
             table.add_column(title, justify="right")
         for name, figure in self.figures.items():
             if figure.terms:
                 table.add_section()
-            title = TITLES.get(name, name)
+            title = self._title_of(name)
             table.add_row(
                 title, f"[bold]{written(figure.value, figure.unit)}", range_of(figure), ""
             )
@@ -72,6 +72,11 @@ class Sheet:
             if figure.terms:
                 table.add_section()
         show(f"[bold]{escape(self.title)}", table, *self.remarks)
+
+    def _title_of(self, name: str) -> str:
+        if name == "prefill_seconds" and "batch_seconds" not in self.figures:
+            name = "batch_seconds"
+        return TITLES.get(name, name)
 
 
 def show(*parts: Any) -> None:
@@ -110,7 +115,7 @@ def written(value: float, unit: str) -> str:
     if unit.endswith("/s") and not unit.startswith("FLOP"):
         return _plain(value)
     if not unit:
-        return f"{value:,.0f}"
+        return f"{value:,.2f}".removesuffix("0").removesuffix(".0")
     return f"{100 * value:.3g} %" if unit == "1" else format_figure(value, unit)
 
 
@@ -127,6 +132,8 @@ def range_of(figure: Estimate) -> str:
         return "exact"
     if figure.unit == "1" or figure.unit.endswith("/s"):
         return f"{written(figure.low, figure.unit)} to {written(figure.high, figure.unit)}"
+    if format_seconds(figure.value).endswith(" s") and figure.unit == "s":
+        return f"{format_si(figure.low, 's')} to {format_si(figure.high, 's')}"
     return format_range(figure.value, figure.low, figure.high, figure.unit)
 
 
@@ -171,8 +178,8 @@ def inference_figures(found: InferenceEstimate) -> dict[str, Estimate]:
 TITLES = {
     "step_seconds": "time of a step",
     "memory_bytes_per_device": "memory of a device",
-    "hardware_flops_per_step": "FLOPs of a step, hardware",
-    "model_flops_per_step": "FLOPs of a step, model",
+    "hardware_flops_per_step": "FLOPs a step, hardware",
+    "model_flops_per_step": "FLOPs a step, model",
     "mfu": "share of peak (MFU)",
     "training_seconds": "time in all",
     "training_usd": "cost in all",
@@ -192,15 +199,16 @@ def curve(rows: Sequence[InferenceEstimate], usd: Sequence[Estimate | None]) -> 
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD)
     generates = bool(rows[0].decode_terms)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0 if generates else 1, 0, 1))
     columns = ["batch", "latency"]
     columns += ["first\ntoken", "further\ntoken", "tokens\na second"] if generates else []
     columns += ["requests\na second", "memory", *(["a million\nrequests"] if usd[0] else [])]
     for column in columns:
         table.add_column(column, justify="right")
     for one, price in zip(rows, usd, strict=True):
-        cells = [f"{one.batch:,}", two_lines(one.batch_seconds)]
+        ranged = narrow if generates else two_lines
+        cells = [f"{one.batch:,}", ranged(one.batch_seconds)]
         if generates:
             cells += [
                 format_seconds(one.prefill_seconds.value),
@@ -209,7 +217,7 @@ def curve(rows: Sequence[InferenceEstimate], usd: Sequence[Estimate | None]) -> 
             ]
         memory = format_bytes(one.memory_bytes_per_device.value)
         too_much = "" if one.fits else "\n[red]too much"
-        cells += [two_lines(one.queries_per_second), memory + too_much]
+        cells += [ranged(one.queries_per_second), memory + too_much]
         cells += [format_figure(price.value, "USD")] if price else []
         table.add_row(*cells)
     return table
@@ -220,13 +228,18 @@ def two_lines(figure: Estimate) -> str:
     return f"[bold]{written(figure.value, figure.unit)}[/]\n{range_of(figure)}"
 
 
+def narrow(figure: Estimate) -> str:
+    """Write a figure and, below, its range on two lines."""
+    return two_lines(figure).replace(" to ", " to\n")
+
+
 def whether_it_fits(found: TrainingEstimate | InferenceEstimate) -> str:
     """Say in a sentence whether the memory suffices, and how sure that is."""
     need, has = found.memory_bytes_per_device, found.accelerator.memory_bytes
     which = f"of the {format_bytes(has)} of {escape(found.accelerator.name)}"
     if not found.fits:
         over = f"{format_bytes(need.value)} needed {which}"
-        return f"[bold red]Does not fit[/]: {over}."
+        return f"[bold red]Does not fit[/]: {over}. Times are as if it did."
     if need.high is not None and need.high > has:
         return (
             f"[bold yellow]Fits narrowly[/]: {format_bytes(need.value)} {which};"
@@ -242,13 +255,13 @@ def _measured(chip: Accelerator) -> str:
     return f"{escape(chip.name)}: {rates}, memory {copied}; {chip.source}."
 
 
-def leaning(what: str, family: Family, text: str) -> str:
+def leaning(what: str, family: Family, case: Case) -> str:
     """Say which rows a range leans on, naming a few of their sources."""
     rows = "row" if family.rows == 1 else "rows"
     named = "; ".join(family.sources[:SOURCES])
     more = len(family.sources) - SOURCES
     sources = f"{named}; and {more} more" if more > 0 else named
-    _, _, wider = text.partition(". Wider, as it extrapolates: ")
+    wider = "; ".join(family.beyond(case))
     beyond = f" Wider, as it extrapolates: {wider}." if wider else ""
     return f"{what} leans on {family.rows} {rows} of {family.name} ({sources}).{beyond}"
 
@@ -274,17 +287,17 @@ def sheet(
     model: str,
     found: TrainingEstimate | InferenceEstimate,
     figures: Mapping[str, Estimate],
-    leaning: str,
+    remarks: Sequence[str],
     ways: Sequence[str],
 ) -> Sheet:
     """Return what is printed of an estimate, with what to try where it doesn't fit."""
-    remarks = [whether_it_fits(found)]
+    said = [whether_it_fits(found)]
     if found.accelerator.is_processor:
-        remarks.append(_measured(found.accelerator))
+        said.append(_measured(found.accelerator))
     if ways:
-        remarks.append("It would with one of:\n" + "\n".join(f"  {escape(way)}" for way in ways))
+        said.append("It would with one of:\n" + "\n".join(f"  {escape(way)}" for way in ways))
     elif not found.fits:
-        remarks.append("Nothing tried here makes it fit: take a smaller model, or shorter input.")
-    remarks.append(escape(leaning))
+        said.append("Nothing tried here makes it fit: take a smaller model, or shorter input.")
+    said += [escape(remark) for remark in remarks if remark]
     facts = {"model": model, **described(found), "would_fit_with": list(ways)}
-    return Sheet(title, figures, remarks, facts)
+    return Sheet(title, figures, said, facts)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from enterprise_lab.catalog.rows import DATA
+from enterprise_lab.units import format_si
 
 COVERAGE = 0.8
 DOUBLING = 0.1
@@ -158,13 +159,23 @@ class Family:
     def leans_on(self, case: Case) -> str:
         """Say in words which rows an interval leans on, and what it had to widen for."""
         text = f"{self.rows} rows of {self.name}: {'; '.join(self.sources)}"
-        outside = [
-            f"{what} {getattr(case, what):,.4g} beyond {min(seen):,.4g} to {max(seen):,.4g}"
-            for what in ("parameters", "length", "devices")
-            if _doublings_outside(getattr(case, what), seen := getattr(self, what)) > 0
-        ]
-        beyond = [f"no row with {what}" for what in self.unseen(case)] + outside
-        return f"{text}. Wider, as it extrapolates: {', '.join(beyond)}" if beyond else text
+        beyond = self.beyond(case)
+        return f"{text}. Wider, as it extrapolates: {'; '.join(beyond)}" if beyond else text
+
+    def beyond(self, case: Case) -> list[str]:
+        """Say in words what an interval had to widen for, such as `1 device (rows: 8 to 128)`."""
+        sizes = {
+            "parameters": ("{} parameters", format_si),
+            "length": ("a length of {}", "{:,.0f}".format),
+            "devices": ("devices: {}", "{:,.0f}".format),
+        }
+        found = [f"no row with {what}" for what in self.unseen(case)]
+        for field, (what, write) in sizes.items():
+            size, seen = getattr(case, field), getattr(self, field)
+            if _doublings_outside(size, seen) > 0:
+                ends = " to ".join(dict.fromkeys(write(end) for end in seen))
+                found.append(f"{what.format(write(size))}, rows have {ends}")
+        return found
 
 
 def certain_bytes(memory_terms: Mapping[str, float]) -> float:

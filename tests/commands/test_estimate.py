@@ -10,14 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from enterprise_lab import catalog, estimate
+from enterprise_lab import __version__, catalog, estimate
+from enterprise_lab.catalog.nodes import node_of
 from enterprise_lab.cli import app
 from enterprise_lab.commands.estimate import estimate_app
 from enterprise_lab.commands.estimate_options import number
 from enterprise_lab.commands.estimate_plans import as_options
+from enterprise_lab.commands.estimate_tables import range_of, written
+from enterprise_lab.commands.estimate_words import ARGUMENTS, option, with_options
 from enterprise_lab.errors import InvalidValueError, LabError
+from enterprise_lab.estimate.device_price import device_price
 from enterprise_lab.measure import this_machine
 from enterprise_lab.measure.records import recorded
 from enterprise_lab.units import format_seconds
@@ -275,6 +280,16 @@ def test_all_discarded_plans_are_accounted_for():
         (["train", "resnet50", "-a", "T4", "-b", "8", "-s", "128"], "images"),
         (["train", "resnet50", "-a", "T4", "-b", "8", "--tokens", "1M"], "images"),
         (["train", "gpt2", "-a", "T4", "-b", "8", "-s", "9", "--precision", "bf16"], "bf16"),
+        (["train", "gpt2", "-a", "T4", "-b", "8", "-s", "9", "--precision", ""], "''"),
+        (["train", "gpt2", "-a", "", "-b", "8", "-s", "9"], "''"),
+        (["train", *GPT2, "--tokens", ""], "--tokens"),
+        (["train", *GPT2, "--samples", "8", "--epochs", "0"], "--epochs"),
+        (["train", "gpt2", "-a", "here", "-b", "8", "-s", "9", "--data", "8"], "one processor"),
+        (["plans", "gpt2", "-a", "here", "-n", "8", "-b", "8", "-s", "9"], "one processor"),
+        (["infer", "gpt2", "-a", "here", "--input-length", "8", "--tensor", "2"], "one processor"),
+        (["finetune", *GPT2, "--trainable", "lora", "--targets", ""], "nothing to adapt"),
+        (["infer", "gpt2", "-a", "T4", "--input-length", "8", "--weight-bits", "32"], "16 bits"),
+        (["infer", "gpt2", "-a", "T4", "--input-length", "8", "--cache-bits", "32"], "16 bits"),
         (["finetune", *GPT2, "--rank", "4"], "LoRA"),
         (["finetune", *GPT2, "--trainable", "lora", "--targets", "nose"], "nose"),
         (["infer", "gpt2", "-a", "T4"], "how long requests"),
@@ -285,6 +300,180 @@ def test_all_discarded_plans_are_accounted_for():
 def test_bad_input_is_refused_with_the_reason(arguments, problem):
     with pytest.raises(LabError, match=problem):
         elab(*arguments)
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+@pytest.mark.parametrize("model", [["gpt2", "-s", "128"], ["resnet50"]])
+@pytest.mark.parametrize("batch", ["0", "100000001", "9" * 20])
+def test_impossible_batches_are_refused_before_any_search(command, model, batch):
+    with pytest.raises(LabError, match="--batch must be a whole number from 1 to 100,000,000"):
+        elab(command, *model, "-a", "T4", "-b", batch)
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_only_what_a_chip_can_train_in_is_offered(precision):
+    with pytest.raises(LabError) as refused:
+        elab("train", "gpt2", "-a", "T4", "-b", "8", "-s", "9", "--precision", precision)
+    assert refused.value.remedy == "Choose one of: fp32, fp16."
+
+
+def test_a_config_that_is_a_list_is_refused_as_a_file(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("[1]")
+    with pytest.raises(LabError) as refused:
+        elab("train", str(path), *GPT2[1:])
+    assert str(path) in refused.value.problem
+    assert "json.load" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("global_batch must be a whole number.", "--batch must be a whole number."),
+        ("tokens must be above zero.", "--tokens must be above zero."),
+        ("Give tokens such a value.", "Give --tokens such a value."),
+        ("Give micro_batch within these bounds.", "Give --micro-batch within these bounds."),
+        ("Use trainable='all' or 'head'.", "Use --trainable all or 'head'."),
+        ("Use sequence_parallel=False, or tensor=2 or more.",
+         "Use no --sequence-parallel, or --tensor 2 or more."),
+        ("Use flash_attention=True.", "Use --flash-attention."),
+        ("every_steps must be above zero.", "--checkpoint-every must be above zero."),
+        ("1,280 tokens are more than the model's positions.",
+         "1,280 tokens are more than the model's positions."),
+        ("Feed-forward can't be split over 3 data-parallel groups, tensor-parallel devices.",
+         "Feed-forward can't be split over 3 data-parallel groups, tensor-parallel devices."),
+        ("Give --batch within these bounds.", "Give --batch within these bounds."),
+    ],
+)  # fmt: skip
+def test_arguments_are_called_by_their_options(said, written):
+    assert with_options(said) == written
+
+
+def test_every_option_that_errors_may_name_is_one():
+    commands = typer.main.get_command(estimate_app).commands.values()
+    options = {name for command in commands for one in command.params for name in one.opts}
+    assert {option(name) for name in ARGUMENTS} <= options
+
+
+def test_people_are_told_what_is_rented_and_what_idles():
+    train = ["train", "gpt2", "-i", "p4d.24xlarge", "-b", "64", "-s", "512", "--micro-batch", "1"]
+    hourly = catalog.price("p4d.24xlarge").usd_per_hour
+    one = f"Cost: 1 x p4d.24xlarge, ${hourly:,.2f} an hour on demand."
+    assert f"{one} 4 of the 8 devices are paid and idle." in elab(*train, "--data", "4")
+    assert f"{one}\n" in elab(*train)
+    eight = f"Cost: 8 x p4d.24xlarge, ${8 * hourly:,.0f} an hour in all, on demand.\n"
+    assert eight in elab(*train, "--data", "64")
+    shared = elab("infer", "llama-7b", "-i", "p4d.24xlarge", "--input-length", "9", "--tensor", "4")
+    assert "2 such groups are at work on it." in shared
+
+
+def test_a_chip_alone_costs_its_part_of_the_cheapest_instance_in_all_commands():
+    price = device_price(catalog.accelerator("A100-SXM4-40GB"), 8)
+    train = figures("train", *GPT2, "--data", "8", "--tokens", "1B")["figures"]
+    expected = train["training_seconds"]["value"] / 3600 * 8 * price.usd_per_hour
+    assert train["training_usd"]["value"] == pytest.approx(expected)
+    best = figures("plans", *GPT2, "-n", "8")["fastest"]
+    options = as_options(estimate.Plan(**best["plan"]), catalog.model("gpt2").shape)
+    again = figures("train", *GPT2, *options.split())
+    mine, its = (again["figures"]["usd_per_1000_steps"], best["figures"]["usd_per_step"])
+    assert mine["value"] == pytest.approx(1000 * its["value"])
+
+
+def test_plans_on_an_instance_cost_its_part_of_the_instance():
+    shown = elab("plans", "gpt2", "-i", "p4d.24xlarge", "-n", "8", "-b", "64", "-s", "512")
+    assert "1/8 of p4d.24xlarge" in shown
+    assert "as given" not in shown
+
+
+def test_titles_say_what_is_trained_and_how_it_is_spread():
+    adapters = ["--trainable", "lora", "--rank", "4", "--targets", "key", "--base-bits", "8"]
+    lora = elab("finetune", "llama-7b", "-a", "H200", "-b", "8", "-s", "512", *adapters)
+    assert "LoRA of rank 4 on key beside weights of 8 bits" in lora
+    spread = elab("train", *GPT2, "--data", "4", "--tensor", "2", "--zero", "1")
+    assert "Plan: --data 4 --tensor 2 --zero 1 --micro-batch" in spread
+
+
+def test_gradients_are_mentioned_where_none_are_kept():
+    said = "Gradients come as activations go"
+    assert said in elab("train", *GPT2, "--micro-batch", "64")
+    accumulated = elab("train", *GPT2, "--micro-batch", "8")
+    assert said not in accumulated
+    assert "  gradients" in accumulated
+
+
+def test_lora_that_does_not_fit_is_offered_fewer_bits_and_the_makers_own_chips():
+    ways = figures("finetune", "llama-13b", "-a", "RTX 4090", "-b", "8", "-s", "512",
+                   "--trainable", "lora")["would_fit_with"]  # fmt: skip
+    assert any(way.startswith("--base-bits 8 ") for way in ways)
+    chips = [way.split("'")[1] for way in ways if way.startswith("--accelerator")]
+    assert [catalog.accelerator(chip).vendor for chip in chips] == ["NVIDIA"]
+
+
+def test_the_largest_micro_batch_that_fits_is_offered():
+    large = ["train", "bert-large-uncased", "-a", "V100-SXM2-16GB", "-b", "64", "-s", "512"]
+    (way,) = (way for way in figures(*large, "--micro-batch", "64")["would_fit_with"]
+              if way.startswith("--micro-batch"))  # fmt: skip
+    offered = int(way.split()[1])
+    assert figures(*large, "--micro-batch", str(offered))["fits"]
+    assert not figures(*large, "--micro-batch", str(2 * offered))["fits"]
+
+
+def test_layers_are_not_shared_beyond_a_node():
+    ways = figures("infer", "gpt-3-175b", "-a", "T4", "--input-length", "128")["would_fit_with"]
+    assert ways
+    for way in ways:
+        _, chip, rest = way.split("'")
+        assert int(rest.split()[1]) <= node_of(catalog.accelerator(chip)).devices
+
+
+@pytest.mark.parametrize("arguments", [
+    ["plans", "gpt2", "-i", "p4d.24xlarge", "-n", "8", "-b", "64", "-s", "512"],
+    ["plans", "gpt2", "-a", "A100-SXM4-40GB", "-n", "8", "-b", "64", "-s", "512",
+     "--tokens", "300B"],
+    ["infer", "llama-7b", "-i", "p4d.24xlarge", "--input-length", "512", "--output-length", "128",
+     "-b", "1", "-b", "2048"],
+    ["train", "gpt-3-175b", "-a", "A100-SXM4-80GB", "-b", "1536", "-s", "2048", "--tokens", "300B"],
+])  # fmt: skip
+def test_tables_keep_to_80_columns(arguments):
+    lines = [line.rstrip() for line in elab(*arguments).splitlines()]
+    table = [line for line in lines if line.startswith(("  ", " \u2500", "\u2502", "\u2503"))]
+    assert len(table) > 4
+    assert max(map(len, table)) <= 80
+
+
+def test_what_writes_nothing_takes_time_for_the_batch_not_to_read_it():
+    assert "time of the batch" in elab("infer", "resnet50", "-a", "T4")
+    assert "time to read" not in elab(
+        "infer", "bert-base-uncased", "-a", "T4", "--input-length", "8"
+    )
+    assert "time to read the batch" in elab(
+        "infer", "gpt2", "-a", "T4", "--input-length", "8", "--output-length", "8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("figure", "shown"),
+    [
+        (estimate.Estimate(70.0, "s", "", 52.6, 95.4), "52.6 s to 95.4 s"),
+        (estimate.Estimate(0.07, "s", "", 0.0526, 0.0954), "52.6 ms to 95.4 ms"),
+        (estimate.Estimate(120.0, "s", "", 60.0, 180.0), "1 to 3 minutes"),
+    ],
+)
+def test_a_range_keeps_to_the_unit_of_its_figure(figure, shown):
+    assert range_of(figure) == shown
+
+
+@pytest.mark.parametrize(("count", "shown"), [(781.25, "781.25"), (300.0, "300"), (0.5, "0.5"),
+                                              (1e6, "1,000,000")])  # fmt: skip
+def test_counts_said_to_be_exact_are(count, shown):
+    assert written(count, "") == shown
+
+
+@pytest.mark.parametrize("module", ["enterprise_lab", "enterprise_lab.cli"])
+def test_the_package_is_a_command(module):
+    start = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(start, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == __version__
 
 
 def test_the_readme_shows_what_its_command_prints_within_a_tenth():

@@ -1,0 +1,5 @@
+"""The command `elab`, as `python -m enterprise_lab`."""
+
+from enterprise_lab.cli import main
+
+main()
