@@ -46,7 +46,7 @@ class UnknownNameError(LabError):
             return _ratio(asked, other.casefold()) + _ratio(asked, beginning)
 
         near = sorted(sorted(known), key=likeness, reverse=True)
-        shown = ("Known names", near) if len(near) <= FEW else ("Near names", near[:6])
+        shown = ("Near names first", near) if len(near) <= FEW else ("Near names", near[:6])
         super().__init__(
             f"There is no {kind} called {name!r}.", f"{shown[0]}: {', '.join(shown[1])}."
         )
