@@ -27,6 +27,9 @@ _TELLING = 512
 """Edge that a product must reach for its rate to say what the machine can do."""
 _BUSY = 1.6
 """How far the best product may exceed the usual one of the largest where a machine is quiet."""
+_LONGEST_SMALL_SECONDS = 2e-3
+"""For the smallest fp32 product: a fifteen-year-old core needs less, a turn of another process
+more."""
 _COPIED_BYTES = (2**20, 2**24, 2**28)
 """Inside a core's cache, inside the processor's, and beyond both."""
 _SAMPLES = 5
@@ -64,14 +67,20 @@ def run(todo: Sequence[Task], budget_seconds: float) -> Iterator[list[Record]]:
 def disturbed(found: Sequence[Record]) -> bool:
     """Return whether other processes kept the processor busy meanwhile: rates that vary say so.
 
-    Small products find moments to themselves, large ones wait for all cores again and again.
+    Small products find moments to themselves, large ones wait for all cores again and again. Where
+    even the smallest takes as long as a turn of another process, all of them waited.
     """
     products: dict[tuple[str, str], list[Record]] = {}
     for one in found:
         if one.metric == MATMUL and one.parameters["processor"] == "cpu":
             asked = str(one.parameters["library"]), str(one.parameters["precision"])
             products.setdefault(asked, []).append(one)
-    return any(
+    usual = (
+        one.value for (_, precision), some in products.items() for one in some
+        if precision == "fp32" and one.parameters["rows"] == _EDGES[0]
+    )  # fmt: skip
+    slowest = 2 * _EDGES[0] ** 3 / _LONGEST_SMALL_SECONDS
+    return any(rate < slowest for rate in usual) or any(
         max(best_of(one) for one in some)
         > _BUSY * max(some, key=lambda one: int(one.parameters["rows"])).value
         for some in products.values()
