@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    require_flag,
+    require_kind,
+    require_share,
+    require_whole,
+)
 from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
 from enterprise_lab.estimate.plan import LARGEST_BATCH, RECOMPUTE, Recompute
 from enterprise_lab.estimate.states import compute_bytes
@@ -240,8 +246,11 @@ def activation_bytes(
     (only each layer's input is kept). The output head keeps fp32 logits of the predicted
     positions. Source: Korthikanti et al. 2022, sections 4.1 to 4.3, equations 1, 2 and 6.
     """
-    require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
-    require_whole("micro_batch", micro_batch, LARGEST_BATCH)
+    require_kind("shape", shape, TransformerShape, "catalog.model('bert-base-uncased').shape")
+    sequence_length = require_whole("sequence_length", sequence_length, LONGEST_SEQUENCE)
+    micro_batch = require_whole("micro_batch", micro_batch, LARGEST_BATCH)
+    require_share(predicted_share=predicted_share)
+    require_flag(dropout=dropout)
     if recompute not in RECOMPUTE:
         raise InvalidValueError(
             f"recompute must be none, selective or full, not {recompute!r}.",

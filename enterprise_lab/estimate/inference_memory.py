@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from enterprise_lab.errors import InvalidValueError, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    require_kind,
+    require_not_negative,
+    require_whole,
+)
 from enterprise_lab.estimate.activations import FUSED, Implementation
 from enterprise_lab.estimate.flops import LONGEST_SEQUENCE
 from enterprise_lab.estimate.memory import FRAGMENTATION, FRAMEWORK_BYTES
 from enterprise_lab.estimate.plan import LARGEST_BATCH, MOST_DEVICES
 from enterprise_lab.estimate.stage_memory import QUANTISATION_BITS
-from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
+from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape, require_shape
 
 _BITS = (4, 8, 16, 32)
 
@@ -37,8 +42,11 @@ def inference_memory(
 
     Raises InvalidValueError for sizes that can't be and for other bits than 4, 8, 16 and 32.
     """
-    require_whole("batch", batch, LARGEST_BATCH)
-    require_whole("tensor", tensor, MOST_DEVICES)
+    require_shape(shape)
+    batch = require_whole("batch", batch, LARGEST_BATCH)
+    tensor = require_whole("tensor", tensor, MOST_DEVICES)
+    require_kind("implementation", implementation, Implementation, "Implementation()")
+    require_not_negative(fragmentation=fragmentation, framework_bytes=framework_bytes)
     for name, bits in (("weight_bits", weight_bits), ("cache_bits", cache_bits)):
         if bits not in _BITS:
             raise InvalidValueError(f"{name} must be 4, 8, 16 or 32, not {bits}.", "Give one.")
