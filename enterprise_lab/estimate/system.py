@@ -16,7 +16,11 @@ ELEMENT_BYTES = {"fp32": 4.0, "tf32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 2.0,
 MEASURED_SHARE = 0.87
 """Best measured matrix rate over peak where nobody measured the chip: what an A100 reaches."""
 
-SAME_PROCESS = {"T4": "V100-SXM2-16GB", "L4": "H100-SXM5-80GB"}
+SAME_PROCESS = {
+    "T4": "V100-SXM2-16GB",
+    "L4": "H100-SXM5-80GB",
+    "H100-SXM-96GB-500W (torchtitan)": "H100-SXM5-80GB",
+}
 """Chips that can't feed their peak, and one made by the same process that nearly can: the same
 energy for an operation (half of it in 8 bits), so the power of the small one bounds its rate."""
 
