@@ -156,18 +156,20 @@ def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) 
 def validation_picture(rows: Sequence[HeldOut]) -> Figure:
     """Draw predictions against what was observed, a panel a family, with their 80 % intervals.
 
-    Each row was left out of the fit that predicted it.
+    Each row's group was left out of the fit that predicted it.
     """
     families = scores(rows)
     high = -(-len(families) // _ABREAST)
-    figure, grid = panels(high, _ABREAST, height=0.7 + 2.3 * high)
+    figure, grid = panels(high, _ABREAST, height=1.1 + 2.3 * high)
     used = list(grid.flat)[: len(families)]
     for axes, score in zip(used, families, strict=True):
         _family(axes, score, [row for row in rows if row.family == score.family])
     for axes in list(grid.flat)[len(families) :]:
         axes.remove()
     legend_above(figure, 3, *used[0].get_legend_handles_labels())
-    return finish(figure, "observed: published or measured; predicted: estimated, row left out")
+    return finish(
+        figure, "observed: published or measured; predicted: estimated, its group left out"
+    )
 
 
 _ABREAST = 3
@@ -194,8 +196,9 @@ def _family(axes: Axes, score: Score, rows: Sequence[HeldOut]) -> None:
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     axes.set(xlabel=f"observed ({unit})", ylabel=f"predicted ({unit})")
     few_log_ticks(ends, axes.xaxis, axes.yaxis)
+    median = f"{100 * score.median:.0f} %" if score.median >= 0.01 else "under 1 %"
     axes.set_title(
-        f"{score.family}: {score.rows} rows\nmedian error {100 * score.median:.0f} %,"
+        f"{score.family}: {score.rows} rows\nmedian error {median},"
         f" {100 * score.coverage:.0f} % inside",
         fontsize=8,
     )

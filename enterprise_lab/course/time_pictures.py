@@ -30,7 +30,7 @@ from enterprise_lab.units import HOUR
 _WHISKER: Any = {"capsize": 3, "elinewidth": 1.5, "capthick": 1.5}
 
 _STEP = {
-    "matrix products": ("matrix products", "output head"),
+    "matrix products": ("matrix products", "output head", "dequantisation"),
     "attention": ("attention",),
     "norms and activations": ("norms and activations",),
     "recomputation": ("recomputation",),
@@ -102,7 +102,7 @@ def shares_of_peak(shares: Sequence[Share]) -> Figure:
         for origin in (Origin.PUBLISHED, Origin.ESTIMATED)
     ]
     legend_above(figure, len(lengths), entries, [str(entry.get_label()) for entry in entries])
-    return finish(figure, "published throughput, FLOPs counted here; estimated: row left out")
+    return finish(figure, "published throughput, FLOPs counted here; estimated: its group left out")
 
 
 def plan_front(found: Mapping[str, Plans]) -> Figure:
@@ -172,7 +172,7 @@ def time_and_cost(
         axes.text(left, budget_usd, " too dear", va="bottom")
     axes.set(xlim=(left, right), ylim=(bottom, top))
     plain_log_ticks(axes.xaxis, axes.yaxis)
-    return finish(figure, f"estimated; whiskers: {INTERVAL}s, of time and cost together")
+    return finish(figure, f"estimated; whiskers: {INTERVAL}s; time and cost move together")
 
 
 def what_if(by_count: Mapping[int, Options], chosen: int) -> Figure:
