@@ -561,9 +561,9 @@ briefest = min(row.observed for row in brief)
 course.say(
     f"Half of these {len(shares)} predicted shares are within {100 * np.median(off):.0f} % of the"
     f" published ones, and {sum(covered)} lie inside their 80 % interval. That is a verdict on"
-    f" products, memory and exchanges, not on our {100 * reached.value:.0f} %: at peak, the shortest of"
-    f" these steps would take {format_seconds(min(at_peak))}, ours"
-    f" {format_seconds(reached.value * step.value)}. The overhead shows in short steps. Of"
+    f" products, memory and exchanges, hardly on the overhead: even at peak, the shortest of these steps"
+    f" would take {format_seconds(min(at_peak))} (and ours, of which we expect"
+    f" {100 * reached.value:.0f} % of peak, {format_seconds(reached.value * step.value)}). Of"
     f" {len(brief)} published BERT-large steps (fine-tuning, too) of less than half a second we are"
     f" within {100 * np.median([abs(row.error) for row in brief]):.0f} % on half, and"
     f" {sum(row.covered for row in brief)} lie inside their interval. The shortest took"
@@ -803,13 +803,13 @@ cheapest = rentable.cheapest()
 def in_hours(seconds: estimate.Estimate) -> str:
     """Write a time and its interval in hours, as the picture has them."""
     low, value, high = (x / HOUR for x in (seconds.low, seconds.value, seconds.high))
-    return f"{value:.0f} hours ({low:.0f} to {high:.0f})"
+    return f"{value:,.0f} hours ({low:,.0f} to {high:,.0f})"
 
 
 sure = "inside it" if in_time.training.training_seconds.high <= deadline else "across it"
 course.say(
     f"With all the time in the world, rent **{cheapest.instance.name}**: {cheapest.cost}, in"
-    f" {in_hours(cheapest.training.training_seconds)}. For the deadline of {deadline / HOUR:.0f} hours,"
+    f" {in_hours(cheapest.training.training_seconds)}. For the deadline of {deadline / HOUR:,.0f} hours,"
     f" rent **{in_time.instance.name}**: {in_time.cost}, in"
     f" {in_hours(in_time.training.training_seconds)}; its interval of time lies {sure}. (All"
     f" estimated, without instances that are retiring.)"
