@@ -8,7 +8,7 @@ from functools import cached_property
 
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.errors import LabError
-from enterprise_lab.estimate.intervals import Case, Family, certain_bytes
+from enterprise_lab.estimate.intervals import Case, Family, memory_estimate, seconds_estimate
 from enterprise_lab.estimate.value import Estimate, html_table
 from enterprise_lab.shapes import Shape
 
@@ -43,7 +43,7 @@ class InferenceEstimate:
     @cached_property
     def prefill_seconds(self) -> Estimate:
         """Seconds until the whole batch is read: an encoder's latency, a decoder's first token."""
-        return self._seconds(self.prefill_terms, self.prefill_family)
+        return seconds_estimate(self.prefill_terms, self.prefill_family, self.case)
 
     @cached_property
     def decode_seconds_per_token(self) -> Estimate:
@@ -53,7 +53,7 @@ class InferenceEstimate:
                 "No tokens are generated here: output_length is 0.",
                 "Give estimate.inference(..., output_length=...) of a decoder.",
             )
-        return self._seconds(self.decode_terms, self.decode_family)
+        return seconds_estimate(self.decode_terms, self.decode_family, self.case)
 
     @cached_property
     def batch_seconds(self) -> Estimate:
@@ -80,33 +80,12 @@ class InferenceEstimate:
     @cached_property
     def memory_bytes_per_device(self) -> Estimate:
         """Bytes on each device of the group."""
-        need = sum(self.memory_terms.values())
-        low, high = self.memory_family.bounds(self.case.of_memory)
-        return Estimate(
-            value=need,
-            unit="B",
-            source=f"tensor by tensor; {self.memory_family.leans_on(self.case.of_memory)}",
-            low=max(need * low, certain_bytes(self.memory_terms)),
-            high=need * high,
-            terms=self.memory_terms,
-        )
+        return memory_estimate(self.memory_terms, self.memory_family, self.case)
 
     @property
     def fits(self) -> bool:
         """Whether the need is at most the device's memory."""
         return self.memory_bytes_per_device.value <= self.accelerator.memory_bytes
-
-    def _seconds(self, terms: Mapping[str, float], family: Family) -> Estimate:
-        seconds = sum(terms.values())
-        low, high = family.bounds(self.case)
-        return Estimate(
-            value=seconds,
-            unit="s",
-            source=f"rooflines by operation; {family.leans_on(self.case)}",
-            low=seconds * low,
-            high=seconds * high,
-            terms={name: term for name, term in terms.items() if term},
-        )
 
     def _repr_html_(self) -> str:
         rows: list[tuple[str, ...]] = [("parameters", f"{self.parameters:,}")]

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from enterprise_lab.catalog.rows import DATA
+from enterprise_lab.estimate.value import Estimate
 from enterprise_lab.units import format_si
 
 COVERAGE = 0.8
@@ -178,9 +179,35 @@ class Family:
         return found
 
 
-def certain_bytes(memory_terms: Mapping[str, float]) -> float:
-    """Return what no interval of memory reaches below: what is counted exactly."""
-    return sum(memory_terms.get(term, 0.0) for term in ("weights", "optimizer states", "KV cache"))
+def seconds_estimate(
+    terms: Mapping[str, float], family: Family, case: Case, at_least: float = 0.0
+) -> Estimate:
+    """Return the sum of terms with its interval, which doesn't reach below `at_least` seconds."""
+    seconds = sum(terms.values())
+    low, high = family.bounds(case)
+    return Estimate(
+        value=seconds,
+        unit="s",
+        source=f"rooflines by operation; {family.leans_on(case)}",
+        low=max(seconds * low, min(seconds, at_least)),
+        high=seconds * high,
+        terms={name: term for name, term in terms.items() if term},
+    )
+
+
+def memory_estimate(terms: Mapping[str, float], family: Family, case: Case) -> Estimate:
+    """Return the sum of terms with its interval, which doesn't reach below what is exact."""
+    need = sum(terms.values())
+    exact = sum(terms.get(term, 0.0) for term in ("weights", "optimizer states", "KV cache"))
+    low, high = family.bounds(case.of_memory)
+    return Estimate(
+        value=need,
+        unit="B",
+        source=f"tensor by tensor; {family.leans_on(case.of_memory)}",
+        low=max(need * low, exact),
+        high=need * high,
+        terms=terms,
+    )
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:

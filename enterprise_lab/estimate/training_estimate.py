@@ -8,7 +8,7 @@ from functools import cached_property
 
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.errors import LabError
-from enterprise_lab.estimate.intervals import Case, Family, certain_bytes
+from enterprise_lab.estimate.intervals import Case, Family, memory_estimate, seconds_estimate
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.value import Estimate, html_table
 from enterprise_lab.shapes import ConvolutionalShape, TransformerShape
@@ -84,17 +84,8 @@ class TrainingEstimate:
     @cached_property
     def step_seconds(self) -> Estimate:
         """Seconds of one optimizer step; the range ends where a chip's peak does."""
-        seconds = sum(self.step_terms.values())
-        low, high = self.time_family.bounds(self.case)
         at_peak = 0.0 if self.accelerator.is_processor else self._seconds_at_peak
-        return Estimate(
-            value=seconds,
-            unit="s",
-            source=f"rooflines by operation; {self.time_family.leans_on(self.case)}",
-            low=max(seconds * low, min(seconds, at_peak)),
-            high=seconds * high,
-            terms={name: term for name, term in self.step_terms.items() if term},
-        )
+        return seconds_estimate(self.step_terms, self.time_family, self.case, at_peak)
 
     @property
     def training_seconds(self) -> Estimate:
@@ -116,16 +107,7 @@ class TrainingEstimate:
     @cached_property
     def memory_bytes_per_device(self) -> Estimate:
         """Bytes on the device that needs most, at its fullest moment."""
-        need = sum(self.memory_terms.values())
-        low, high = self.memory_family.bounds(self.case.of_memory)
-        return Estimate(
-            value=need,
-            unit="B",
-            source=f"tensor by tensor; {self.memory_family.leans_on(self.case.of_memory)}",
-            low=max(need * low, certain_bytes(self.memory_terms)),
-            high=need * high,
-            terms=self.memory_terms,
-        )
+        return memory_estimate(self.memory_terms, self.memory_family, self.case)
 
     @property
     def fits(self) -> bool:
