@@ -40,4 +40,6 @@ def residuals_picture(rows: Sequence[HeldOut]) -> Figure:
     axes.invert_yaxis()
     handles, labels = axes.get_legend_handles_labels()
     legend_above(figure, 3, handles[:3], labels[:3])
-    return finish(figure, "observed: published or measured; predicted: estimated, row left out")
+    return finish(
+        figure, "observed: published or measured; predicted: estimated, its group left out"
+    )

@@ -39,7 +39,7 @@ GATHERED_SHARE = 20 / 128
 Source: google-research/bert README, `max_predictions_per_seq`; 80 in 512 is the same share.
 """
 CHECKPOINT_BYTES = 12
-"""Written for each parameter: fp32 weight and Adam's two moments."""
+"""Written for each trained parameter: fp32 weight and Adam's two moments."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,10 @@ def training(
             trained=_trained(shape, trainable),
         )
     seconds = {name: float(np.sum(term)) for name, term in step.items()}
-    seconds |= _waiting(shape, sum(seconds.values()), global_batch, samples_per_second, checkpoints)
+    trained = float(_trained(shape, trainable).parameters) * shape.parameters
+    seconds |= _waiting(
+        trained, sum(seconds.values()), global_batch, samples_per_second, checkpoints
+    )
     return TrainingEstimate(
         shape=shape,
         accelerator=chip,
@@ -197,7 +200,7 @@ def _trained(shape: Shape, trainable: Trainable) -> Trained:
 
 
 def _waiting(
-    shape: Shape,
+    trained_parameters: float,
     seconds: float,
     global_batch: int,
     samples_per_second: float | None,
@@ -209,6 +212,6 @@ def _waiting(
         require_positive(samples_per_second=samples_per_second)
         waits["input"] = max(0.0, global_batch / samples_per_second - seconds)
     if checkpoints:
-        written = CHECKPOINT_BYTES * shape.parameters / checkpoints.bytes_per_second
+        written = CHECKPOINT_BYTES * trained_parameters / checkpoints.bytes_per_second
         waits["checkpoints"] = written / checkpoints.every_steps
     return waits

@@ -147,6 +147,16 @@ def test_checkpoints_are_shared_by_the_steps_between_them():
     assert extra == pytest.approx(12 * catalog.model("gpt3-175b").shape.parameters / 10e9 / 100)
 
 
+def test_checkpoints_of_adapters_hold_what_is_trained():
+    saving, adapters = estimate.Checkpoints(1, 1e9), estimate.LowRank(rank=8)
+    shape = catalog.model("llama-2-7b").shape
+    found = estimate.training(
+        shape, sequence_length=512, global_batch=4, accelerator="A100-SXM4-80GB",
+        precision="bf16", trainable=adapters, checkpoints=saving,
+    )  # fmt: skip
+    assert found.step_terms["checkpoints"] == pytest.approx(12 * adapters.parameters(shape) / 1e9)
+
+
 def served(**given_arguments):
     wanted = {
         "accelerator": "A100-SXM4-80GB", "precision": "bf16", "input_length": 512,
