@@ -8,6 +8,7 @@ from pathlib import Path
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.estimate.value import html_table
 from enterprise_lab.measure import records
+from enterprise_lab.measure.provenance import kit_commit, software
 from enterprise_lab.measure.records import Origin, Record
 from enterprise_lab.measure.timing import Measurement
 from enterprise_lab.units import format_figure, format_range
@@ -52,26 +53,18 @@ def record(
 
 
 def _as_record(lab: str, device: str, metric: str, figure: Estimate | Measurement) -> Record:
-    if isinstance(figure, Estimate):
-        return Record(
-            lab=lab,
-            metric=metric,
-            value=figure.value,
-            unit=figure.unit,
-            origin=Origin.ESTIMATED,
-            low=figure.low,
-            high=figure.high,
-            device=device,
-            source=figure.source,
-        )
+    if isinstance(figure, Measurement):
+        return records.measured(lab, metric, figure, device=device, source="the lab's notebook")
     return Record(
         lab=lab,
         metric=metric,
         value=figure.value,
         unit=figure.unit,
-        origin=Origin.MEASURED,
+        origin=Origin.ESTIMATED,
         low=figure.low,
         high=figure.high,
-        n=figure.n,
         device=device,
+        source=figure.source,
+        versions=software(),
+        git_commit=kit_commit(),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,10 +9,20 @@ from enum import StrEnum
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field
 
-from enterprise_lab.errors import LabError, UnknownNameError
+from enterprise_lab.errors import LabError, UnknownNameError, require_finite
+from enterprise_lab.measure.provenance import kit_commit, software
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from enterprise_lab.measure.timing import Measurement
+
+Scalar = str | bool | int | float
 
 
 class Origin(StrEnum):
@@ -32,11 +41,12 @@ RECORDED_RUNS = resources.files("enterprise_lab.measure") / "recorded_runs"
 class Record(BaseModel):
     """One figure: what it is, its unit, where it comes from and how sure it is.
 
-    `run` names what was measured together; `parameters` are those of the work that was measured,
-    `versions` those of the software that did it.
+    `low` and `high` are its spread: quartiles of the `n` samples of a measured figure, the interval
+    of an estimated one. `run` names what was measured together; `parameters` are those of the work
+    that was measured, `versions` and `git_commit` those of the software that did it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     lab: str
     metric: str
@@ -49,32 +59,109 @@ class Record(BaseModel):
     device: str = ""
     source: str = ""
     run: str = ""
-    parameters: Mapping[str, str | bool | int | float] = {}
+    parameters: Mapping[str, Scalar] = {}
     versions: Mapping[str, str] = {}
+    git_commit: str = Field(default="", description="of this kit; -dirty after local changes")
     time: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
+def measured(
+    lab: str,
+    metric: str,
+    measurement: Measurement,
+    *,
+    device: str,
+    source: str,
+    run: str = "",
+    parameters: Mapping[str, Scalar] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Record:
+    """Return a measured figure with the software that is loaded and the kit's commit.
+
+    `source` says what measured it; `versions` adds to, or corrects, those that are found. Raises
+    InvalidValueError where the figure isn't finite.
+    """
+    taken = measurement
+    require_finite(**{metric: taken.value})
+    return Record(
+        lab=lab,
+        metric=metric,
+        value=taken.value,
+        unit=taken.unit,
+        origin=Origin.MEASURED,
+        low=taken.low,
+        high=taken.high,
+        n=taken.n,
+        device=device,
+        source=source,
+        run=run,
+        parameters=parameters or {},
+        versions={**software(), **(versions or {})},
+        git_commit=kit_commit(),
+    )
+
+
+def frame(records: Iterable[Record]) -> DataFrame:
+    """Return records as a table: a row each, in their order, with a column a parameter.
+
+    The version of torch is in the column `version_torch`. A parameter called like another column
+    gets the prefix `parameter_`. What a record hasn't is NaN.
+    """
+    import pandas as pd
+
+    own = [name for name in Record.model_fields if name not in ("parameters", "versions")]
+    rows = []
+    for one in records:
+        row: dict[str, object] = {name: getattr(one, name) for name in own}
+        row |= {"origin": one.origin.value}
+        row |= {_column(name, own): value for name, value in one.parameters.items()}
+        row |= {f"version_{name}": value for name, value in one.versions.items()}
+        rows.append(row)
+    columns = dict.fromkeys([*own, *(name for row in rows for name in row)])
+    table = pd.DataFrame(rows, columns=list(columns))
+    return table.assign(time=pd.to_datetime(table["time"], utc=True))
+
+
+def _column(parameter: str, own: list[str]) -> str:
+    taken = parameter in own or parameter.startswith(("parameter_", "version_"))
+    return f"parameter_{parameter}" if taken else parameter
+
+
 def append(path: Path, records: Iterable[Record]) -> None:
-    """Add records to a JSON-lines file in one flushed write, so a kill leaves whole lines."""
-    text = "".join(r.model_dump_json() + "\n" for r in records)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
+    """Add records to a JSON-lines file: lines that are there stay whole, whoever is killed.
+
+    Writers wait for each other at a lock beside the file. What a killed one left of a last line is
+    cut off first, and what is written is on the disk when this returns.
+    """
+    lines = "".join(r.model_dump_json() + "\n" for r in records).encode()
+    with FileLock(path.with_name(f".{path.name}.lock")), path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(len(_whole_lines(file.read())))
+        file.write(lines)
         file.flush()
         os.fsync(file.fileno())
 
 
 def read(path: Path | Traversable) -> list[Record]:
-    """Read a file written by `append`; LabError names the line that is not a record."""
+    """Read a file written by `append`; LabError names the line that is not a record.
+
+    A last line without its end is one that is being written, or whose writer was killed: it is
+    left out.
+    """
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_whole_lines(path.read_bytes()).split(b"\n")[:-1], start=1):
         try:
-            records.append(Record.model_validate(json.loads(line)))
-        except (ValidationError, json.JSONDecodeError) as error:
+            records.append(Record.model_validate_json(line))
+        except ValueError as error:
             raise LabError(
                 f"{path}, line {number} is not a record: {error}",
                 "Remove that line, or the file, and run the lab again.",
             ) from error
     return records
+
+
+def _whole_lines(text: bytes) -> bytes:
+    return text[: text.rfind(b"\n") + 1]
 
 
 def recorded(name: str) -> list[Record]:
