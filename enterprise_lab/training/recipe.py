@@ -35,7 +35,7 @@ class Recipe:
     """
 
     batch: int = 64
-    learning_rate: float = 0.05
+    learning_rate: float = 0.07
     momentum: float = 0.9
     precision: Precision = "fp32"
     seed: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from enterprise_lab.errors import require_share, require_whole
-from enterprise_lab.training.trainer import Images, Labels, Trainer
+from enterprise_lab.training.trainers import Images, Labels, Trainer
 
 
 class LabelledImages(Protocol):
@@ -77,8 +77,10 @@ class Run:
         return self.seconds if self.reached else None
 
     @property
-    def samples_per_second(self) -> float:
-        """Images trained on per second in all steps but the first."""
+    def samples_per_second(self) -> float | None:
+        """Images trained on per second in all steps but the first; None where it was the only."""
+        if self.steps == 1:
+            return None
         return (self.steps - 1) * self.batch / (self.seconds - self.first_step_seconds)
 
 
