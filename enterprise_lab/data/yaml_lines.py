@@ -1,0 +1,82 @@
+"""YAML files with the line and the span of every value, so that a problem can name its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import yaml
+
+Location: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands in its text: the line (from 1) and the characters it spans."""
+
+    line: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML text says, and where it says it."""
+
+    content: Any
+    places: dict[Location, Place]
+
+    def where(self, location: Location) -> str:
+        """Name a place: `line 5 (files[0].bytes)`; of a missing key the line it belongs below."""
+        known = location
+        while known not in self.places:
+            known = known[:-1]
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+        return f"line {self.places[known].line}" + (f" ({name.lstrip('.')})" if name else "")
+
+
+class BadYAMLError(Exception):
+    """A text that is no YAML document of plain values: the line (0 if unknown) and the reason."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(line, reason)
+        self.line = line
+        self.reason = reason
+
+
+def read(text: str) -> Document:
+    """Read one YAML document; BadYAMLError for anything else, and for a key given twice."""
+    places: dict[Location, Place] = {(): Place(1, 0, len(text))}
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return Document(None, places)
+        _note(node, (), places)
+        return Document(loader.construct_document(node), places)
+    except BadYAMLError:
+        raise
+    except Exception as error:  # PyYAML's constructors raise nearly anything for a wrong tag
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error) or type(error).__name__
+        raise BadYAMLError(mark.line + 1 if mark else 0, reason) from error
+
+
+def _note(node: yaml.Node, location: Location, places: dict[Location, Place]) -> None:
+    """Note the place of every value below a node. Aliases are refused: a value has one place."""
+    line = node.start_mark.line + 1
+    if location in places and location:
+        raise BadYAMLError(line, f"the key {location[-1]} is given twice")
+    places[location] = Place(line, node.start_mark.index, node.end_mark.index)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if value.start_mark.index < key.start_mark.index:
+                raise BadYAMLError(key.start_mark.line + 1, "an alias stands here")
+            _note(value, (*location, str(key.value)), places)
+    elif isinstance(node, yaml.SequenceNode):
+        before = node.start_mark.index
+        for position, item in enumerate(node.value):
+            if item.start_mark.index <= before:
+                raise BadYAMLError(line, "an alias stands here")
+            before = item.start_mark.index
+            _note(item, (*location, position), places)
