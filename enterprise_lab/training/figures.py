@@ -5,7 +5,7 @@ from __future__ import annotations
 from enterprise_lab.measure.records import Record, Scalar, measured
 from enterprise_lab.measure.timing import Measurement
 from enterprise_lab.training.run import Run
-from enterprise_lab.training.trainers import Trainer
+from enterprise_lab.training.trainer import Trainer
 
 LAB = "02_hardware_comparison"
 STEP_SECONDS = "step_seconds"

@@ -2,52 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.training.recipe import Recipe
-from enterprise_lab.training.small_cnn import SmallCNN
+from enterprise_lab.training.small_cnn import KERNEL, SmallCNN
 from enterprise_lab.training.trainer import Kind
 
 FP32_BYTES = 4
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """One of the network's convolutions on a batch: the channels it reads and writes, and where."""
+
+    in_channels: int
+    out_channels: int
+    image_size: int
+    batch: int
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of the forward pass; a multiply-add is two."""
+        return 2 * self._places * self._weights
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes in fp32 that must move: inputs, weights and outputs once each."""
+        numbers = self._places * (self.in_channels + self.out_channels) + self._weights
+        return FP32_BYTES * numbers
+
+    @property
+    def _places(self) -> int:
+        return self.batch * self.image_size**2
+
+    @property
+    def _weights(self) -> int:
+        return self.in_channels * self.out_channels * KERNEL**2
+
+
+@dataclass(frozen=True)
 class LayerRate:
-    """A convolution's forward pass in fp32: its arithmetic intensity and its measured rate."""
+    """A convolution's forward pass in fp32: its FLOPs a byte, and its measured FLOP/s."""
 
     name: str
     flops_per_byte: float
-    flops_per_second: Measurement
+    rate: Measurement
+
+
+def convolutions(network: SmallCNN, batch: int) -> tuple[Convolution, ...]:
+    """List the network's convolutions in their order."""
+    width, size = network.width, network.image_size
+    return (
+        Convolution(network.channels, width, size, batch),
+        Convolution(width, 2 * width, size, batch),
+        Convolution(2 * width, 4 * width, size // 2, batch),
+    )
 
 
 def layer_rates(
     network: SmallCNN, batch: int, kind: Kind, *, budget_seconds: float
 ) -> list[LayerRate]:
-    """Measure each convolution, forward, on `batch` images, in `budget_seconds` each.
+    """Measure each convolution in PyTorch, forward, on a batch, in `budget_seconds` each.
 
-    Bytes are those that must move: inputs, weights and outputs once. Raises LabError where PyTorch
-    or the device isn't here.
+    Raises LabError where PyTorch isn't installed or doesn't find the device.
     """
     from enterprise_lab.training.torch_cnn import TorchTrainer
 
-    own = TorchTrainer(network, Recipe(batch=batch), kind)
-    operations = [op for op in network.shape.operations(network.image_size) if op.kind == "conv"]
-    modules = (own.module.first, own.module.second, own.module.third)
+    finish = None if kind == "cpu" else TorchTrainer(network, Recipe(batch=batch), kind).finish
     found = []
-    for operation, module in zip(operations, modules, strict=True):
-        size = round((operation.input_elements / module.in_channels) ** 0.5)
-        numbers = batch * (operation.input_elements + operation.output_elements)
-        moved = FP32_BYTES * (numbers + operation.weight_elements)
-        taken = measure(
-            own.layer_work(module, batch, size), budget_seconds=budget_seconds, finish=own.finish
-        )
-        flops = batch * operation.flops
-        found.append(
-            LayerRate(
-                f"convolution {module.in_channels} → {module.out_channels}",
-                flops / moved,
-                taken.rate_of(flops, "FLOP/s"),
-            )
-        )
+    for layer in convolutions(network, batch):
+        taken = measure(_work(layer, kind), budget_seconds=budget_seconds, finish=finish)
+        name = f"convolution {layer.in_channels} → {layer.out_channels}"
+        intensity = layer.flops / layer.moved_bytes
+        found.append(LayerRate(name, intensity, taken.rate_of(layer.flops, "FLOP/s")))
     return found
+
+
+def _work(layer: Convolution, kind: Kind) -> Callable[[], object]:
+    import torch
+    from torch.nn.functional import conv2d
+
+    size, channels = layer.image_size, layer.in_channels
+    images = torch.rand(layer.batch, channels, size, size, device=kind)
+    weights = torch.rand(layer.out_channels, channels, KERNEL, KERNEL, device=kind)
+    return torch.inference_mode()(lambda: conv2d(images, weights, padding="same"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from enterprise_lab.errors import require_share, require_whole
-from enterprise_lab.training.trainers import Images, Labels, Trainer
+from enterprise_lab.training.trainer import Images, Labels, Trainer
 
 
 class LabelledImages(Protocol):

@@ -19,7 +19,7 @@ from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.libraries import processor_name
 from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import KERNEL, SmallCNN, Weights
-from enterprise_lab.training.trainers import (
+from enterprise_lab.training.trainer import (
     Framework,
     Images,
     Kind,

@@ -7,16 +7,12 @@ import pytest
 
 from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.measure.records import Origin
-from enterprise_lab.training import (
-    Recipe,
-    Skipped,
-    SmallCNN,
-    figures,
-    step_seconds,
-    sweep,
-    train,
-    trainer,
-)
+from enterprise_lab.training import figures
+from enterprise_lab.training.recipe import Recipe
+from enterprise_lab.training.run import train
+from enterprise_lab.training.small_cnn import SmallCNN
+from enterprise_lab.training.sweep import Skipped, step_seconds, sweep
+from enterprise_lab.training.trainer import trainer
 
 SAMPLES = 130
 
@@ -152,7 +148,7 @@ def test_a_sweep_goes_on_where_memory_runs_out(monkeypatch):
             raise RuntimeError("CUDA out of memory. Tried to allocate 3 EiB.")
         return made
 
-    monkeypatch.setattr("enterprise_lab.training.sweeping.trainer", forgetful)
+    monkeypatch.setattr("enterprise_lab.training.sweep.trainer", forgetful)
     found = sweep(SmallCNN(), Recipe(), (128, 64), ("fp32",), ("PyTorch",), "cuda", 1e-3)
     assert found.skipped == (Skipped("PyTorch", "fp32", 128, "there is not enough memory."),)
     assert found.records[0].device == "a pretended GPU"
@@ -162,7 +158,7 @@ def test_a_sweep_hides_no_other_error(monkeypatch):
     def broken(framework, network, recipe, *, device):  # noqa: ARG001
         raise RuntimeError("illegal memory access")
 
-    monkeypatch.setattr("enterprise_lab.training.sweeping.trainer", broken)
+    monkeypatch.setattr("enterprise_lab.training.sweep.trainer", broken)
     with pytest.raises(RuntimeError, match="illegal"):
         sweep(SmallCNN(), Recipe(), (64,), ("fp32",), ("PyTorch",), "cuda", 1e-3)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from enterprise_lab.errors import InvalidValueError
-from enterprise_lab.training import Recipe, SmallCNN
+from enterprise_lab.training.recipe import Recipe
+from enterprise_lab.training.small_cnn import SmallCNN
 from enterprise_lab.training.torch_cnn import Network
 
 NETWORKS = [SmallCNN(), SmallCNN(channels=3, image_size=32, width=8, classes=100)]

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from enterprise_lab.errors import InvalidValueError, LabError
-from enterprise_lab.training import FRAMEWORKS, Recipe, SmallCNN, torch_cnn, trainer
-from enterprise_lab.training.sweeping import made_up_batch
+from enterprise_lab.training import torch_cnn
+from enterprise_lab.training.recipe import Recipe
+from enterprise_lab.training.small_cnn import SmallCNN
+from enterprise_lab.training.sweep import made_up_batch
+from enterprise_lab.training.trainer import FRAMEWORKS, trainer
 
 LOSSES_WITHIN = 1e-4
 """Relative, over the first 20 steps in fp32: 2e-7 was seen on x86 processors."""

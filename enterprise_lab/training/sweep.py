@@ -14,7 +14,7 @@ from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.training import figures
 from enterprise_lab.training.recipe import Precision, Recipe
 from enterprise_lab.training.small_cnn import SmallCNN
-from enterprise_lab.training.trainers import Framework, Images, Kind, Labels, Trainer, trainer
+from enterprise_lab.training.trainer import Framework, Images, Kind, Labels, Trainer, trainer
 
 SOURCE = "enterprise_lab.training.sweep"
 _OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory")
