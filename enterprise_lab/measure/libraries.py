@@ -28,6 +28,8 @@ class Library(Protocol):
     device: str
     precisions: tuple[str, ...]
     versions: Mapping[str, str]
+    finish: Work | None
+    """Waits until the device is done; None where the work is done when it returns."""
 
     @property
     def label(self) -> str:
@@ -42,9 +44,6 @@ class Library(Protocol):
     def small(self) -> Work:
         """Make the addition of 1 to a single number in place."""
 
-    def finish(self) -> None:
-        """Wait until the device is done."""
-
 
 class NumPy:
     """NumPy on the processor: products on its BLAS' threads, copies on as many as there are cores.
@@ -55,6 +54,7 @@ class NumPy:
     name = "NumPy"
     processor: Processor = "cpu"
     precisions: tuple[str, ...] = ("fp32",)
+    finish: Work | None = None
     label = "NumPy on the processor"
 
     def __init__(self, here: Machine) -> None:
@@ -85,9 +85,6 @@ class NumPy:
         number = np.zeros(1, np.float32)
         return lambda: np.add(number, 1, out=number)
 
-    def finish(self) -> None:
-        """Return at once: NumPy is done when it returns."""
-
 
 class Torch:
     """PyTorch on the processor or on a CUDA GPU.
@@ -104,6 +101,7 @@ class Torch:
         self._torch = torch
         self.processor = processor
         self.versions: Mapping[str, str] = _versions(torch=torch.__version__)
+        self.finish: Work | None = torch.cuda.synchronize if processor == "cuda" else None
         if processor == "cpu":
             self.device = processor_name(here)
             self.precisions: tuple[str, ...] = ("fp32", "bf16")
@@ -150,11 +148,6 @@ class Torch:
         """Make the addition of 1 to a single number in place."""
         number = self._torch.zeros(1, device=self.processor)
         return lambda: number.add_(1)
-
-    def finish(self) -> None:
-        """Wait until the device is done."""
-        if self.processor == "cuda":
-            self._torch.cuda.synchronize()
 
 
 def processor_name(here: Machine) -> str:

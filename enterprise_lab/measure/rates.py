@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from enterprise_lab.measure.libraries import Library
-from enterprise_lab.measure.records import Origin, Record
+from enterprise_lab.measure.records import Record, measured
 from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.units import format_bytes
 
@@ -30,10 +30,11 @@ _BUSY = 1.6
 _LONGEST_SMALL_SECONDS = 2e-3
 """For the smallest fp32 product: a fifteen-year-old core needs less, a turn of another process
 more."""
-_COPIED_BYTES = (2**20, 2**24, 2**28)
-"""Inside a core's cache, inside the processor's, and beyond both."""
+_COPIED_BYTES = tuple(2**power for power in range(16, 29, 2))
+"""From inside a core's cache, through the processor's, to beyond both."""
 _SAMPLES = 5
-_SMALL_CALLS = 1000
+_WARM_UPS = 2
+"""Calls that are not samples, of what takes long."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,10 @@ def _products(library: Library, precision: str, seconds: float) -> list[Record]:
         rate = _to_best(taken.rate_of(2 * edge**3, "FLOP/s"))
         size = {"rows": edge, "inner": edge, "columns": edge}
         found.append(_record(library, MATMUL, rate, precision=precision, **size))
-        if edge >= _TELLING and time.perf_counter() + 2**3 * taken.low * (_SAMPLES + 1) > end:
+        if (
+            edge >= _TELLING
+            and time.perf_counter() + 2**3 * taken.low * (_SAMPLES + _WARM_UPS) > end
+        ):
             break
     return found
 
@@ -131,9 +135,7 @@ def _copies(library: Library, seconds: float) -> list[Record]:
 
 def _small(library: Library, seconds: float) -> list[Record]:
     """Measure what it costs to add 1 to a single number: the price of asking for anything."""
-    taken = measure(
-        library.small(), budget_seconds=seconds, calls=_SMALL_CALLS, finish=library.finish
-    )
+    taken = measure(library.small(), budget_seconds=seconds, finish=library.finish)
     return [_record(library, SMALL_OPERATION, taken)]
 
 
@@ -142,15 +144,10 @@ def _to_best(rate: Measurement) -> Measurement:
 
 
 def _record(library: Library, metric: str, taken: Measurement, **parameters: str | int) -> Record:
-    return Record(
-        lab=LAB,
-        metric=metric,
-        value=taken.value,
-        unit=taken.unit,
-        origin=Origin.MEASURED,
-        low=taken.low,
-        high=taken.high,
-        n=taken.n,
+    return measured(
+        LAB,
+        metric,
+        taken,
         device=library.device,
         source="elab calibrate",
         parameters={"library": library.name, "processor": library.processor, **parameters},

@@ -81,8 +81,8 @@ def test_a_rate_reaches_up_to_the_best_sample(clockwork):
             clockwork, "now", clockwork.now + edge**3 * (5e-11 if next(calls) % 8 == 3 else 1e-10)
         )
     )
-    for one in measured(clockwork, 1.0):
-        if one.metric == rates.MATMUL:
+    for one in measured(clockwork, 5.0):
+        if one.metric == rates.MATMUL and one.parameters["rows"] <= 256:
             assert one.value == pytest.approx(2e10, rel=1e-3)
             assert one.high == rates.best_of(one) == pytest.approx(4e10, rel=1e-3)
 

@@ -1,0 +1,153 @@
+"""Whether the kit's clock can be trusted on this machine: it repeats itself, and others agree.
+
+OMP_WAIT_POLICY=passive chrt -f 20 python benchmarks/measuring.py
+
+Prints three tables: the same work measured twice; the kit's medians beside those of PyTorch's
+benchmark timer, taken in turns since a shared host slows and recovers; and the best rate of matrix
+products of `elab calibrate` beside that of a plain loop that keeps the best of its calls. Where the
+machine was too noisy for a figure, the row says so. Real-time priority keeps other processes of
+this machine away, if idle threads then sleep rather than spin, which would keep each other away
+too; an idle machine needs neither.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch.utils.benchmark import Timer
+
+from enterprise_lab.measure import libraries, rates
+from enterprise_lab.measure.devices import machine
+from enterprise_lab.measure.matmul import product
+from enterprise_lab.measure.timing import Measurement, measure
+from enterprise_lab.units import format_seconds, format_si
+
+APART, REACHED = 0.03, 0.95
+"""What is asked: how far two figures may be apart, and what share of the best is reached."""
+EDGE = 512
+SECONDS, TURNS, TURN_SECONDS = 1.0, 9, 0.3
+RATE_SECONDS, LOOP_SECONDS = 4.0, 2.0
+
+Work = Callable[[], object]
+
+
+def works() -> dict[str, Work]:
+    """List what is measured."""
+    torch.manual_seed(0)
+    here = machine()
+    torch_here, numpy_here = libraries.Torch("cpu", here), libraries.NumPy(here)
+    return {
+        f"NumPy fp32 product, {EDGE}": product(EDGE, EDGE, EDGE),
+        f"PyTorch fp32 product, {EDGE}": torch_here.product(EDGE, "fp32"),
+        f"PyTorch bf16 product, {EDGE}": torch_here.product(EDGE, "bf16"),
+        "PyTorch copy of 67 MB": torch_here.copy(2**26),
+        "NumPy small operation": numpy_here.small(),
+        "PyTorch training step": training_step(),
+    }
+
+
+def training_step() -> Work:
+    """Make a training step of a small network: forward, backward, SGD."""
+    model = torch.nn.Sequential(
+        torch.nn.Linear(256, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10)
+    )
+    inputs, labels = torch.randn(64, 256), torch.randint(10, (64,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def work() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+
+    return work
+
+
+def repeatability(todo: dict[str, Work]) -> None:
+    """Measure each work twice."""
+    say(f"The same twice: medians at most {APART:.0%} apart are asked for.")
+    for name, work in todo.items():
+        first, second = (measure(work, budget_seconds=SECONDS) for _ in range(2))
+        apart = abs(second.value / first.value - 1)
+        row(name, first.value, second.value, f"{apart:.1%}", doubt_of([first, second]))
+
+
+def agreement(todo: dict[str, Work]) -> None:
+    """Measure each work in turns with PyTorch's timer; compare the medians of the turns."""
+    say(f"\nThe kit's clock, and PyTorch's: medians at most {APART:.0%} apart are asked for.")
+    for name, work in todo.items():
+        timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+        ours, theirs = [], []
+        for _ in range(TURNS):
+            ours.append(measure(work, budget_seconds=TURN_SECONDS))
+            theirs.append(timer.blocked_autorange(min_run_time=TURN_SECONDS).median)
+        turns = [mine.value / other for mine, other in zip(ours, theirs, strict=True)]
+        apart = abs(statistics.median(turns) - 1)
+        middle = statistics.median(one.value for one in ours)
+        row(name, middle, statistics.median(theirs), f"{apart:.1%}", doubt_of(ours))
+
+
+def best_rates() -> None:
+    """Measure products as `elab calibrate` does, and again by a loop that keeps the best."""
+    say(f"\nThe best rate of products, and that of a plain loop: {REACHED:.0%} are asked for.")
+    here = machine()
+    kinds = ((libraries.NumPy(here), "fp32"), (libraries.Torch("cpu", here), "fp32"),
+             (libraries.Torch("cpu", here), "bf16"))  # fmt: skip
+    for library, precision in kinds:
+        todo = [one for one in rates.tasks([library]) if one.name.startswith(precision)]
+        found = [one for part in rates.run(todo, RATE_SECONDS) for one in part]
+        best = max(found, key=rates.best_of)
+        edge = int(best.parameters["rows"])
+        looped = 2 * edge**3 / best_of_a_loop(library.product(edge, precision))
+        noisy = "too noisy" if rates.disturbed(found) else ""
+        reached = f"{rates.best_of(best) / looped:.1%}"
+        name = f"{library.name} {precision}, {edge:,}"
+        row(name, rates.best_of(best), looped, reached, noisy, partial(format_si, unit="FLOP/s"))
+
+
+def best_of_a_loop(work: Work) -> float:
+    """Return the seconds of the quickest call."""
+    best, end = float("inf"), time.perf_counter() + LOOP_SECONDS
+    while (start := time.perf_counter()) < end:
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def doubt_of(found: Sequence[Measurement]) -> str:
+    """Write in how many of the measurements the machine was too noisy, with the first reason."""
+    doubts = [one.doubt for one in found if one.doubt]
+    return f"{len(doubts)} of {len(found)}: {doubts[0]}" if doubts else ""
+
+
+def row(
+    name: str,
+    one: float,
+    other: float,
+    compared: str,
+    note: str,
+    written: Callable[[float], str] = format_seconds,
+) -> None:
+    """Print a row of a table."""
+    say(f"  {name:27}{written(one):>14}{written(other):>14}{compared:>8}  {note}")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Print the three tables."""
+    todo = works()
+    repeatability(todo)
+    agreement(todo)
+    best_rates()
+
+
+main()
