@@ -13,6 +13,8 @@ FIRST_STEP_SECONDS = "first_step_seconds"
 SECONDS_TO_TARGET = "seconds_to_target"
 SAMPLES_PER_SECOND = "samples_per_second"
 ACCURACY = "accuracy"
+ENERGY = "energy_joules"
+PEAK_MEMORY = "peak_memory_bytes"
 
 
 def record(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import require_one_of
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.libraries import processor_name
@@ -18,9 +19,7 @@ from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import SmallCNN, Weights
 from enterprise_lab.training.trainer import (
     Framework,
-    Images,
     Kind,
-    Labels,
     no_such_device,
     no_such_precision,
     not_installed,
@@ -115,7 +114,7 @@ class JaxTrainer:
         )
         self._scores = jax.jit(forward)
 
-    def put(self, images: Images, labels: Labels) -> tuple[Array, Array]:
+    def put(self, images: Pixels, labels: Labels) -> tuple[Array, Array]:
         """Send a batch to the device, which fetches it while the processor goes on."""
         batch: tuple[Array, Array] = jax.device_put((images, labels.astype(np.int32)), self._at)
         return batch
@@ -129,10 +128,10 @@ class JaxTrainer:
         """Wait until the device is done."""
         jax.block_until_ready(self._weights)  # type: ignore[no-untyped-call]
 
-    def accuracy(self, images: Images, labels: Labels) -> float:
+    def accuracy(self, images: Pixels, labels: Labels) -> float:
         """Return the share of images classified as labelled, in fp32."""
 
-        def classify(some: Images) -> NDArray[np.int32]:
+        def classify(some: Pixels) -> NDArray[np.int32]:
             return np.asarray(self._scores(self._weights, some).argmax(axis=1))
 
         return share_right(classify, images, labels)

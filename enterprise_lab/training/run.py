@@ -5,30 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from enterprise_lab.data import Images
 from enterprise_lab.errors import require_share, require_whole
-from enterprise_lab.training.trainer import Images, Labels, Trainer
-
-
-class LabelledImages(Protocol):
-    """Images to train on, and others to test with."""
-
-    @property
-    def train_images(self) -> Images:
-        """Samples x channels x height x width, from 0 to 1."""
-
-    @property
-    def train_labels(self) -> Labels:
-        """The class of each."""
-
-    @property
-    def test_images(self) -> Images:
-        """Samples x channels x height x width, from 0 to 1."""
-
-    @property
-    def test_labels(self) -> Labels:
-        """The class of each."""
+from enterprise_lab.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -86,7 +67,7 @@ class Run:
 
 def train(
     trainer: Trainer,
-    images: LabelledImages,
+    images: Images,
     *,
     target_accuracy: float,
     max_epochs: int,

@@ -8,13 +8,14 @@ from itertools import product
 
 import numpy as np
 
+from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError
 from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.training import figures
 from enterprise_lab.training.recipe import Precision, Recipe
 from enterprise_lab.training.small_cnn import SmallCNN
-from enterprise_lab.training.trainer import Framework, Images, Kind, Labels, Trainer, trainer
+from enterprise_lab.training.trainer import Framework, Kind, Trainer, trainer
 
 SOURCE = "enterprise_lab.training.sweep"
 _OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory")
@@ -38,7 +39,7 @@ class Sweep:
     skipped: tuple[Skipped, ...]
 
 
-def made_up_batch(network: SmallCNN, batch: int) -> tuple[Images, Labels]:
+def made_up_batch(network: SmallCNN, batch: int) -> tuple[Pixels, Labels]:
     """Draw images and labels at random: a step takes as long with them as with real ones."""
     rng = np.random.default_rng(0)
     images = rng.random((batch, network.channels, network.image_size, network.image_size))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError, require_one_of
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.libraries import processor_name
@@ -21,9 +22,7 @@ from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import KERNEL, SmallCNN, Weights
 from enterprise_lab.training.trainer import (
     Framework,
-    Images,
     Kind,
-    Labels,
     no_such_device,
     no_such_precision,
     not_installed,
@@ -89,7 +88,7 @@ class TorchTrainer:
         )
         self._forward = _compiled(self.module, device) if compiled else self.module
 
-    def put(self, images: Images, labels: Labels) -> tuple[Tensor, Tensor]:
+    def put(self, images: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
         """Send a batch to the device; a CUDA GPU fetches it while the processor goes on."""
         batch = torch.from_numpy(images), torch.from_numpy(labels)
         if self.kind == "cuda":
@@ -116,10 +115,10 @@ class TorchTrainer:
             torch.mps.synchronize()
 
     @torch.no_grad()
-    def accuracy(self, images: Images, labels: Labels) -> float:
+    def accuracy(self, images: Pixels, labels: Labels) -> float:
         """Return the share of images classified as labelled, in fp32, by the eager network."""
 
-        def classify(some: Images) -> NDArray[np.int64]:
+        def classify(some: Pixels) -> NDArray[np.int64]:
             found: NDArray[np.int64] = (
                 self.module(torch.from_numpy(some).to(self.kind)).argmax(dim=1).cpu().numpy()
             )

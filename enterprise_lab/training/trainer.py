@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError, require_one_of
 from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import SmallCNN, Weights
@@ -17,12 +18,8 @@ FRAMEWORKS: tuple[Framework, ...] = ("PyTorch", "PyTorch compiled", "JAX")
 
 Kind = Literal["cpu", "cuda", "mps", "tpu"]
 
-Images = NDArray[np.float32]
-"""Samples x channels x height x width, from 0 to 1."""
-Labels = NDArray[np.int64]
-
 EVALUATED_TOGETHER = 512
-"""Images classified at a time: more would need memory that a small machine hasn't."""
+"""Pixels classified at a time: more would need memory that a small machine hasn't."""
 
 
 class Trainer(Protocol):
@@ -35,7 +32,7 @@ class Trainer(Protocol):
     device: str
     versions: Mapping[str, str]
 
-    def put(self, images: Images, labels: Labels) -> Any:
+    def put(self, images: Pixels, labels: Labels) -> Any:
         """Send a batch to the device, and return it as it is there."""
 
     def step(self, batch: Any) -> Any:
@@ -44,7 +41,7 @@ class Trainer(Protocol):
     def finish(self) -> None:
         """Wait until the device is done."""
 
-    def accuracy(self, images: Images, labels: Labels) -> float:
+    def accuracy(self, images: Pixels, labels: Labels) -> float:
         """Return the share of images classified as labelled, in fp32."""
 
     def weights(self) -> Weights:
@@ -69,7 +66,7 @@ def trainer(
 
 
 def share_right(
-    classify: Callable[[Images], NDArray[np.integer[Any]]], images: Images, labels: Labels
+    classify: Callable[[Pixels], NDArray[np.integer[Any]]], images: Pixels, labels: Labels
 ) -> float:
     """Return the share of images that `classify` gives their label, a few at a time."""
     starts = range(0, len(images), EVALUATED_TOGETHER)
