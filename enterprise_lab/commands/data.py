@@ -202,8 +202,8 @@ def _parts(one: Manifest) -> list[Text]:
         lines += [f"{tree.pattern}, {tree.files:,} files" for tree in one.package.trees]
     else:
         lines = [
-            f"{file.path}, {format_bytes(file.bytes) if file.bytes else 'size not recorded'}, from "
-            f"{' or '.join(file.addresses)}; sha256: {file.sha256_source}"
+            f"{file.path}, {format_bytes(file.bytes) if file.bytes else 'size not recorded'}; "
+            f"sha256: {file.sha256_source}\n" + "\n".join(file.addresses)
             for file in one.files or ()
         ]
     return [Text(line, overflow="fold") for line in lines]

@@ -51,6 +51,8 @@ def unpack(archive: Path, archive_sha256: str, folder: Path, bounds: Unpack) -> 
     """
     target = folder / bounds.into
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left_by_a_kill in target.parent.glob(f".{target.name}.*/"):
+        shutil.rmtree(left_by_a_kill)
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         aside.chmod(0o755)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +68,11 @@ def obtain(file: RemoteFile, target: Path, mirror: Path | None) -> None:
 def put_in_place(verified: Path, target: Path) -> None:
     """Move a file to where it is handed out from, and drop what its download needed."""
     verified.replace(target)
+    forget_part(target)
+
+
+def forget_part(target: Path) -> None:
+    """Drop what has arrived of a file."""
     part = part_of(target)
     part.unlink(missing_ok=True)
     _validator_file(part).unlink(missing_ok=True)
@@ -295,7 +299,7 @@ def _bar(file: RemoteFile, begin: int) -> Iterator[Any]:
     """Show progress in a notebook and on a terminal, and nothing in a log."""
     from tqdm.auto import tqdm
 
-    in_notebook = "ipykernel" in sys.modules
+    in_notebook = any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__)
     with tqdm(
         total=file.bytes,
         initial=begin,
@@ -313,7 +317,7 @@ def _reason(error: BaseException) -> str:
     while (inner := getattr(error, "reason", None) or _first(error)) is not None:
         error = inner
     text = str(error) or type(error).__name__
-    return re.sub(r"^<?[\w.]*\(?.*?object at 0x[0-9a-f]+>?:? ?|[.\s]+$", "", text)[:200]
+    return re.sub(r"^<?HTTPS?Connection\w*\([^)]*\)[^:]*: |[.\s]+$", "", text)[:200]
 
 
 def _first(error: BaseException) -> BaseException | None:

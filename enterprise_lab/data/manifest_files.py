@@ -116,7 +116,8 @@ def parse(file: Path, text: str) -> ManifestFile:
     try:
         found = Manifest.model_validate(document.content)
     except ValidationError as error:
-        raise _problem(file, document, error.errors()[0]) from error
+        first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+        raise _problem(file, document, first) from error
     if found.name != file.stem:
         raise ManifestError(
             f"{file.name}, {document.where(('name',))}: the file and the name differ.",

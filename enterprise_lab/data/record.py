@@ -10,7 +10,13 @@ from pathlib import Path
 
 from enterprise_lab.data import manifest_files, store
 from enterprise_lab.data.digests import sha256_of
-from enterprise_lab.data.download import bring_unrecorded, copy, part_of, put_in_place
+from enterprise_lab.data.download import (
+    bring_unrecorded,
+    copy,
+    forget_part,
+    part_of,
+    put_in_place,
+)
 from enterprise_lab.data.errors import DataError, disk_trouble
 from enterprise_lab.data.manifest_files import ManifestFile
 from enterprise_lab.data.schema import RemoteFile
@@ -56,7 +62,7 @@ def record(name: str, agreed: Callable[[Finding], bool]) -> list[Finding]:
                 if not found.size_bytes:
                     raise DataError(f"{found.source} is empty.", "Nothing was recorded.")
                 if not agreed(found):
-                    part.unlink()
+                    forget_part(folder / file.path)
                     continue
                 _write(manifest_files.manifest_file(name), position, file, found)
                 put_in_place(part, folder / file.path)

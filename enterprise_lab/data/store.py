@@ -60,10 +60,12 @@ def fetch(name: str) -> Path:
     Raises DataError where they can't be had, or aren't those of the manifest.
     """
     asked = manifest_files.manifest(name)
-    _require_recorded(asked)
-    if asked.embedded or not faults(asked):
+    if asked.embedded:
         return at_hand(name)
+    _require_recorded(asked)
     folder = folder_of(asked)
+    if not faults(asked):
+        return folder
     with disk_trouble(f"while {name} was fetched into {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         with alone(asked):

@@ -12,7 +12,7 @@ Location: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands in its text: the line (from 1) and the characters it spans."""
+    """Where a value stands in its text: the line of its key (from 1), the characters it spans."""
 
     line: int
     start: int
@@ -52,7 +52,7 @@ def read(text: str) -> Document:
         node = loader.get_single_node()
         if node is None:
             return Document(None, places)
-        _note(node, (), places)
+        _note(node, (), places, 1)
         return Document(loader.construct_document(node), places)
     except BadYAMLError:
         raise
@@ -62,21 +62,21 @@ def read(text: str) -> Document:
         raise BadYAMLError(mark.line + 1 if mark else 0, reason) from error
 
 
-def _note(node: yaml.Node, location: Location, places: dict[Location, Place]) -> None:
+def _note(node: yaml.Node, location: Location, places: dict[Location, Place], line: int) -> None:
     """Note the place of every value below a node. Aliases are refused: a value has one place."""
-    line = node.start_mark.line + 1
     if location in places and location:
         raise BadYAMLError(line, f"the key {location[-1]} is given twice")
     places[location] = Place(line, node.start_mark.index, node.end_mark.index)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            line = key.start_mark.line + 1
             if value.start_mark.index < key.start_mark.index:
-                raise BadYAMLError(key.start_mark.line + 1, "an alias stands here")
-            _note(value, (*location, str(key.value)), places)
+                raise BadYAMLError(line, "an alias stands here")
+            _note(value, (*location, str(key.value)), places, line)
     elif isinstance(node, yaml.SequenceNode):
         before = node.start_mark.index
         for position, item in enumerate(node.value):
             if item.start_mark.index <= before:
                 raise BadYAMLError(line, "an alias stands here")
             before = item.start_mark.index
-            _note(item, (*location, position), places)
+            _note(item, (*location, position), places, item.start_mark.line + 1)
