@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.estimate.value import html_table
 from enterprise_lab.measure import records
+from enterprise_lab.measure.energy import Energy
 from enterprise_lab.measure.provenance import kit_commit, software
 from enterprise_lab.measure.records import Origin, Record
 from enterprise_lab.measure.timing import Measurement
 from enterprise_lab.units import format_figure, format_range
 
 FILE = Path("records.jsonl")
+
+Figure = Estimate | Measurement | Energy
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,7 @@ class Recorded:
         )
 
 
-def record(
-    lab: str, *, device: str, **figures: Estimate | Measurement | list[Estimate | Measurement]
-) -> Recorded:
+def record(lab: str, *, device: str, **figures: Figure | list[Figure]) -> Recorded:
     """Append figures to records.jsonl in the current folder and show them.
 
     Each keyword is a metric; a list gives the same metric from several origins.
@@ -52,19 +54,22 @@ def record(
     return Recorded(tuple(kept))
 
 
-def _as_record(lab: str, device: str, metric: str, figure: Estimate | Measurement) -> Record:
+def _as_record(lab: str, device: str, metric: str, figure: Figure) -> Record:
     if isinstance(figure, Measurement):
         return records.measured(lab, metric, figure, device=device, source="the lab's notebook")
+    if isinstance(figure, Energy):
+        known: dict[str, Any] = {"value": figure.joules, "unit": "J", "origin": figure.origin}
+    else:
+        known = {
+            "value": figure.value, "unit": figure.unit, "origin": Origin.ESTIMATED,
+            "low": figure.low, "high": figure.high,
+        }  # fmt: skip
     return Record(
         lab=lab,
         metric=metric,
-        value=figure.value,
-        unit=figure.unit,
-        origin=Origin.ESTIMATED,
-        low=figure.low,
-        high=figure.high,
         device=device,
         source=figure.source,
         versions=software(),
         git_commit=kit_commit(),
+        **known,
     )
