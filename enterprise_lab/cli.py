@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from enterprise_lab import __version__
-from enterprise_lab.commands import calibrate, validate
+from enterprise_lab.commands import calibrate, doctor, validate
 from enterprise_lab.commands.estimate import estimate_app
 from enterprise_lab.errors import LabError
 
@@ -38,32 +38,7 @@ def options(
     """Options of every command."""
 
 
-@app.command()
-def doctor() -> None:
-    """Say what this machine has and which labs fit it."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from enterprise_lab.course import LABS, fit
-    from enterprise_lab.units import format_seconds
-
-    here, rate = fit.look()
-    console = Console()
-    has = Table(title="This machine", title_justify="left", show_header=False)
-    for name, what in fit.describe(here, rate).items():
-        has.add_row(name, what)
-    console.print(has)
-    labs = Table(
-        "lab", "profile", "fits", "computing time (estimated)", title="Labs", title_justify="left"
-    )
-    for lab in LABS:
-        for profile in lab.needs:
-            found = fit.Fit(lab, profile, here, rate)
-            verdict = found.shortage.problem if found.shortage else "yes"
-            labs.add_row(lab.folder, profile, verdict, format_seconds(found.seconds, 2))
-    console.print(labs)
-
-
+app.command()(doctor.doctor)
 app.command()(calibrate.calibrate)
 app.command()(validate.validate)
 app.add_typer(estimate_app, name="estimate")
