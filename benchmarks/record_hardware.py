@@ -87,9 +87,8 @@ def _record(device: Device, index: int) -> None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     chosen = visible[index] if visible[0] else str(index)
     environment = os.environ | ({"CUDA_VISIBLE_DEVICES": chosen} if device.kind == "cuda" else {})
-    name = re.sub(r"[^a-z0-9]+", "-", device.name.casefold()).strip("-")
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-        into = Path(folder) / f"hardware_{name}.jsonl"
+        into = Path(folder) / "all.jsonl"
         for part in (ROOFLINE, *FRAMEWORKS):
             tell(f"  {part}")
             call = [sys.executable, __file__, device.kind, "--part", part, "--into", str(into)]
@@ -101,8 +100,9 @@ def _record(device: Device, index: int) -> None:
         sure = [one for one in found if not one.parameters.get("doubt")]
         whole = Path(folder) / "sure.jsonl"
         records.append(whole, sure)
-        whole.replace(FOLDER / into.name)
-    tell(f"  {len(sure)} figures in {into.name}, {len(found) - len(sure)} left out")
+        name = re.sub(r"[^a-z0-9]+", "-", found[0].device.casefold()).strip("-")
+        kept = whole.replace(FOLDER / f"hardware_{name}.jsonl")
+    tell(f"  {len(sure)} figures in {kept.name}, {len(found) - len(sure)} left out")
 
 
 def _part(kind: Kind, part: str) -> list[Record]:
@@ -147,11 +147,12 @@ def _framework(framework: Framework, kind: Kind) -> list[Record]:
     )
     for one in swept.skipped:
         tell(f"    {one.precision}, batches of {one.batch:,}: {one.reason}")
-    for record in swept.records:
+    found += swept.records
+    for record in found:
         if record.parameters["doubt"]:
             asked = f"{record.parameters['precision']}, batches of {record.parameters['batch']}"
-            tell(f"    {asked}: {record.parameters['doubt']}")
-    return [*found, *swept.records]
+            tell(f"    {record.metric}, {asked}: {record.parameters['doubt']}")
+    return found
 
 
 def _runs(framework: Framework, kind: Kind) -> list[Record]:
@@ -168,10 +169,11 @@ def _runs(framework: Framework, kind: Kind) -> list[Record]:
         for record in figures.of_run(one, run, source=SOURCE)
     ]
     share = meter.energy.joules / len(runs)
+    doubt = next((run.doubt for run in runs if run.doubt), "")
     joules = figures.record(
         made[0],
         figures.ENERGY,
-        figures.single(share, "J"),
+        figures.single(share, "J", doubt),
         source=f"{SOURCE}: {meter.energy.source}",
         target_accuracy=TARGET_ACCURACY,
         runs=len(runs),

@@ -59,7 +59,7 @@ def of_run(trainer: Trainer, run: Run, *, source: str) -> list[Record]:
         record(
             trainer,
             metric,
-            single(value, unit),
+            single(value, unit, run.doubt),
             source=source,
             target_accuracy=run.target_accuracy,
             epochs=len(run.curve),
@@ -70,6 +70,6 @@ def of_run(trainer: Trainer, run: Run, *, source: str) -> list[Record]:
     ]
 
 
-def single(value: float, unit: str) -> Measurement:
+def single(value: float, unit: str, doubt: str = "") -> Measurement:
     """Make the measurement of what happened once."""
-    return Measurement(value, unit, value, value, 1)
+    return Measurement(value, unit, value, value, 1, doubt=doubt)

@@ -9,7 +9,11 @@ from typing import Any
 
 from enterprise_lab.data import Images
 from enterprise_lab.errors import require_share, require_whole
+from enterprise_lab.measure.other_processes import OtherProcesses
 from enterprise_lab.training.trainer import Trainer
+
+OTHERS_MAY_USE = 0.1
+"""Share of the processors; beyond it a training on the processor is in doubt."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Run:
     first_step_seconds: float
     steps: int
     batch: int
+    doubt: str = ""
+    """Why the seconds can't be relied on; empty where they can."""
 
     @property
     def reached(self) -> bool:
@@ -82,6 +88,8 @@ def train(
     """
     require_share(target_accuracy=target_accuracy)
     max_epochs = require_whole("max_epochs", max_epochs, 1_000_000)
+    others = OtherProcesses()
+    began = time.perf_counter()
     curve: list[Epoch] = []
     seconds = first_step_seconds = 0.0
     steps = 0
@@ -111,4 +119,12 @@ def train(
         first_step_seconds=first_step_seconds,
         steps=steps,
         batch=trainer.recipe.batch,
+        doubt=_doubt(others.share(time.perf_counter() - began)) if trainer.kind == "cpu" else "",
     )
+
+
+def _doubt(others: float) -> str:
+    """Say that the processor was not left to the training, given the share that others used."""
+    if others <= OTHERS_MAY_USE:
+        return ""
+    return f"the machine is too busy (other processes used {others:.0%} of the processors)"

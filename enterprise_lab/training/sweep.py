@@ -105,7 +105,7 @@ def _cell(new: Trainer, budget_seconds: float) -> list[Record]:
     taken = step_seconds(new, new.recipe.batch, budget_seconds)
     found = [figures.record(new, figures.STEP_SECONDS, taken, source=SOURCE)]
     if taken.first is not None:
-        first = figures.single(taken.first, "s")
+        first = figures.single(taken.first, "s", taken.doubt)
         found.append(figures.record(new, figures.FIRST_STEP_SECONDS, first, source=SOURCE))
     return found
 

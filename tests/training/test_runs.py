@@ -172,3 +172,16 @@ def test_a_sweep_of_a_device_that_isnt_here_skips_it_all():
 def test_a_step_needs_time():
     with pytest.raises(LabError):
         step_seconds(Pretender(), 64, 0)
+
+
+@pytest.mark.parametrize(("kind", "others", "doubted"), [("cpu", 0.5, True), ("cpu", 0.05, False),
+                                                         ("cuda", 0.5, False)])  # fmt: skip
+def test_a_run_on_a_busy_processor_is_in_doubt(kind, others, doubted, pictures, monkeypatch):
+    share = SimpleNamespace(share=lambda seconds: others)  # noqa: ARG005
+    monkeypatch.setattr("enterprise_lab.training.run.OtherProcesses", lambda: share)
+    one = Pretender()
+    one.kind = kind
+    run = train(one, pictures, target_accuracy=0.85, max_epochs=9)
+    assert ("50%" in run.doubt) is doubted
+    doubts = {r.parameters["doubt"] for r in figures.of_run(one, run, source="a test")}
+    assert doubts == {run.doubt}
