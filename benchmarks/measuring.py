@@ -15,40 +15,53 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch.utils.benchmark import Timer
 
 from enterprise_lab.measure import libraries, rates
-from enterprise_lab.measure.devices import machine
-from enterprise_lab.measure.matmul import product
 from enterprise_lab.measure.timing import Measurement, measure
-from enterprise_lab.units import format_seconds, format_si
+from enterprise_lab.units import format_bytes, format_seconds, format_si
 
 APART, REACHED = 0.03, 0.95
 """What is asked: how far two figures may be apart, and what share of the best is reached."""
-EDGE = 512
+EDGES = {"cpu": 512, "cuda": 4096}
+COPIED_BYTES = 2**26
 SECONDS, TURNS, TURN_SECONDS = 1.0, 9, 0.3
-RATE_SECONDS, LOOP_SECONDS = 4.0, 2.0
+RATE_SECONDS, LOOP_SECONDS = 6.0, 2.0
+RATE = partial(format_si, unit="FLOP/s")
 
 Work = Callable[[], object]
 
 
-def works() -> dict[str, Work]:
-    """List what is measured."""
-    torch.manual_seed(0)
-    here = machine()
-    torch_here, numpy_here = libraries.Torch("cpu", here), libraries.NumPy(here)
-    return {
-        f"NumPy fp32 product, {EDGE}": product(EDGE, EDGE, EDGE),
-        f"PyTorch fp32 product, {EDGE}": torch_here.product(EDGE, "fp32"),
-        f"PyTorch bf16 product, {EDGE}": torch_here.product(EDGE, "bf16"),
-        "PyTorch copy of 67 MB": torch_here.copy(2**26),
-        "NumPy small operation": numpy_here.small(),
-        "PyTorch training step": training_step(),
-    }
+@dataclass(frozen=True)
+class Case:
+    """What is measured, and what waits until it is done, if it isn't when it returns."""
+
+    name: str
+    work: Work
+    finish: Work | None = None
+
+    def measured(self, seconds: float) -> Measurement:
+        """Measure it with the kit's clock."""
+        return measure(self.work, budget_seconds=seconds, finish=self.finish)
+
+
+def cases(here: Sequence[libraries.Library]) -> Iterator[Case]:
+    """List what is measured: with each library, and a training step."""
+    for library in here:
+        name, finish = f"{library.name}, {library.processor}", library.finish
+        for precision in library.precisions:
+            edge = EDGES[library.processor]
+            title = f"{name}: {precision} product, {edge:,}"
+            yield Case(title, library.product(edge, precision), finish)
+        yield Case(f"{name}: copy of {format_bytes(COPIED_BYTES)}",
+                   library.copy(COPIED_BYTES), finish)  # fmt: skip
+        yield Case(f"{name}: smallest operation", library.small(), finish)
+    yield Case("PyTorch, cpu: training step", training_step())
 
 
 def training_step() -> Work:
@@ -67,53 +80,54 @@ def training_step() -> Work:
     return work
 
 
-def repeatability(todo: dict[str, Work]) -> None:
+def repeatability(todo: Sequence[Case]) -> None:
     """Measure each work twice."""
     say(f"The same twice: medians at most {APART:.0%} apart are asked for.")
-    for name, work in todo.items():
-        first, second = (measure(work, budget_seconds=SECONDS) for _ in range(2))
+    for case in todo:
+        first, second = (case.measured(SECONDS) for _ in range(2))
         apart = abs(second.value / first.value - 1)
-        row(name, first.value, second.value, f"{apart:.1%}", doubt_of([first, second]))
+        row(case.name, first.value, second.value, f"{apart:.1%}", doubt_of([first, second]))
 
 
-def agreement(todo: dict[str, Work]) -> None:
+def agreement(todo: Sequence[Case]) -> None:
     """Measure each work in turns with PyTorch's timer; compare the medians of the turns."""
     say(f"\nThe kit's clock, and PyTorch's: medians at most {APART:.0%} apart are asked for.")
-    for name, work in todo.items():
-        timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+    for case in todo:
+        timer = Timer("work()", globals={"work": case.work}, num_threads=torch.get_num_threads())
         ours, theirs = [], []
         for _ in range(TURNS):
-            ours.append(measure(work, budget_seconds=TURN_SECONDS))
+            ours.append(case.measured(TURN_SECONDS))
             theirs.append(timer.blocked_autorange(min_run_time=TURN_SECONDS).median)
         turns = [mine.value / other for mine, other in zip(ours, theirs, strict=True)]
         apart = abs(statistics.median(turns) - 1)
         middle = statistics.median(one.value for one in ours)
-        row(name, middle, statistics.median(theirs), f"{apart:.1%}", doubt_of(ours))
+        row(case.name, middle, statistics.median(theirs), f"{apart:.1%}", doubt_of(ours))
 
 
-def best_rates() -> None:
+def best_rates(here: Sequence[libraries.Library]) -> None:
     """Measure products as `elab calibrate` does, and again by a loop that keeps the best."""
     say(f"\nThe best rate of products, and that of a plain loop: {REACHED:.0%} are asked for.")
-    here = machine()
-    kinds = ((libraries.NumPy(here), "fp32"), (libraries.Torch("cpu", here), "fp32"),
-             (libraries.Torch("cpu", here), "bf16"))  # fmt: skip
-    for library, precision in kinds:
-        todo = [one for one in rates.tasks([library]) if one.name.startswith(precision)]
-        found = [one for part in rates.run(todo, RATE_SECONDS) for one in part]
-        best = max(found, key=rates.best_of)
-        edge = int(best.parameters["rows"])
-        looped = 2 * edge**3 / best_of_a_loop(library.product(edge, precision))
+    for library in here:
+        found = [one for part in rates.run(rates.tasks([library]), RATE_SECONDS) for one in part]
         noisy = "too noisy" if rates.disturbed(found) else ""
-        reached = f"{rates.best_of(best) / looped:.1%}"
-        name = f"{library.name} {precision}, {edge:,}"
-        row(name, rates.best_of(best), looped, reached, noisy, partial(format_si, unit="FLOP/s"))
+        for precision in library.precisions:
+            products = [one for one in found if one.parameters.get("precision") == precision]
+            best = max(products, key=rates.best_of)
+            edge = int(best.parameters["rows"])
+            work = library.product(edge, precision)
+            looped = 2 * edge**3 / best_of_a_loop(work, library.finish)
+            name = f"{library.name}, {library.processor}: {precision}, {edge:,}"
+            reached = f"{rates.best_of(best) / looped:.1%}"
+            row(name, rates.best_of(best), looped, reached, noisy, RATE)
 
 
-def best_of_a_loop(work: Work) -> float:
+def best_of_a_loop(work: Work, finish: Work | None) -> float:
     """Return the seconds of the quickest call."""
     best, end = float("inf"), time.perf_counter() + LOOP_SECONDS
     while (start := time.perf_counter()) < end:
         work()
+        if finish:
+            finish()
         best = min(best, time.perf_counter() - start)
     return best
 
@@ -133,7 +147,7 @@ def row(
     written: Callable[[float], str] = format_seconds,
 ) -> None:
     """Print a row of a table."""
-    say(f"  {name:27}{written(one):>14}{written(other):>14}{compared:>8}  {note}")
+    say(f"  {name:34}{written(one):>14}{written(other):>14}{compared:>8}  {note}")
 
 
 def say(line: str) -> None:
@@ -144,10 +158,11 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Print the three tables."""
-    todo = works()
+    here = libraries.libraries()
+    todo = list(cases(here))
     repeatability(todo)
     agreement(todo)
-    best_rates()
+    best_rates(here)
 
 
 main()

@@ -150,6 +150,7 @@ def test_a_processor_is_measured_with_numpy_and_with_torch_in_two_precisions():
     torch_first, numpy_last = libraries()[-2:]
     assert torch_first.precisions == ("fp32", "bf16")
     assert numpy_last.precisions == ("fp32",)
+    assert torch_first.finish is numpy_last.finish is None
     assert torch_first.device == numpy_last.device == processor_name(machine())
 
 
