@@ -41,7 +41,7 @@ from enterprise_lab.training.trainer import FRAMEWORKS, Framework, Kind, trainer
 FOLDER = Path(__file__).parents[1] / "enterprise_lab" / "measure" / "recorded_runs"
 SOURCE = "benchmarks/record_hardware.py"
 ROOFLINE = "roofline"
-ROOFLINE_SECONDS, STEP_SECONDS = 30.0, 1.0
+ROOFLINE_SECONDS, STEP_SECONDS = 20.0, 1.0
 PROCESSOR_BATCHES = (1, 8, 64, 512)
 ACCELERATOR_BATCHES = (1, 8, 64, 512, 4096, 32768)
 TARGET_ACCURACY, MAX_EPOCHS = 0.95, 60
