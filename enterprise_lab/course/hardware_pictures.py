@@ -155,7 +155,7 @@ def roofline(roofs: Mapping[str, Roof], points: Sequence[Point]) -> Figure:
     axes.margins(y=0.12)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    origins = [one.origin for one in (*roofs.values(), *points)]
+    origins = [roof.origin for roof in roofs.values()] + [point.origin for point in points]
     chips = [
         Line2D([], [], color=colour, label=_roof_words(name, roof))
         for (name, roof), colour in zip(roofs.items(), COLOURS, strict=False)
@@ -379,7 +379,7 @@ def pipeline_curve(
         axes.annotate(
             f"{format_si(chip.images_per_second)} images/s ({chip.origin.value})"
             f" keep {needed:.3g} workers busy",
-            (workers[0], chip.images_per_second), xytext=(0, 4), textcoords="offset points",
+            (workers[0], chip.images_per_second), xytext=(0, 7), textcoords="offset points",
             color=colour, fontsize=9,
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="workers that decode", ylabel="images a second")
