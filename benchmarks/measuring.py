@@ -82,16 +82,16 @@ def training_step() -> Work:
 
 def repeatability(todo: Sequence[Case]) -> None:
     """Measure each work twice."""
-    say(f"The same twice: medians at most {APART:.0%} apart are asked for.")
+    say(f"The same twice: medians at most {100 * APART:.0f} % apart asked for.")
     for case in todo:
         first, second = (case.measured(SECONDS) for _ in range(2))
         apart = abs(second.value / first.value - 1)
-        row(case.name, first.value, second.value, f"{apart:.1%}", doubt_of([first, second]))
+        row(case.name, first.value, second.value, f"{100 * apart:.1f} %", doubt_of([first, second]))
 
 
 def agreement(todo: Sequence[Case]) -> None:
     """Measure each work in turns with PyTorch's timer; compare the medians of the turns."""
-    say(f"\nThe kit's clock, and PyTorch's: medians at most {APART:.0%} apart are asked for.")
+    say(f"\nThe kit's clock and PyTorch's: medians at most {100 * APART:.0f} % apart asked for.")
     for case in todo:
         timer = Timer("work()", globals={"work": case.work}, num_threads=torch.get_num_threads())
         ours, theirs = [], []
@@ -101,12 +101,12 @@ def agreement(todo: Sequence[Case]) -> None:
         turns = [mine.value / other for mine, other in zip(ours, theirs, strict=True)]
         apart = abs(statistics.median(turns) - 1)
         middle = statistics.median(one.value for one in ours)
-        row(case.name, middle, statistics.median(theirs), f"{apart:.1%}", doubt_of(ours))
+        row(case.name, middle, statistics.median(theirs), f"{100 * apart:.1f} %", doubt_of(ours))
 
 
 def best_rates(here: Sequence[libraries.Library]) -> None:
     """Measure products as `elab calibrate` does, and again by a loop that keeps the best."""
-    say(f"\nThe best rate of products, and that of a plain loop: {REACHED:.0%} are asked for.")
+    say(f"\nThe best rate of products and of a plain loop: {100 * REACHED:.0f} % asked for.")
     for library in here:
         found = [one for part in rates.run(rates.tasks([library]), RATE_SECONDS) for one in part]
         noisy = "too noisy" if rates.disturbed(found) else ""
@@ -117,7 +117,7 @@ def best_rates(here: Sequence[libraries.Library]) -> None:
             work = library.product(edge, precision)
             looped = 2 * edge**3 / best_of_a_loop(work, library.finish)
             name = f"{library.name}, {library.processor}: {precision}, {edge:,}"
-            reached = f"{rates.best_of(best) / looped:.1%}"
+            reached = f"{100 * rates.best_of(best) / looped:.1f} %"
             row(name, rates.best_of(best), looped, reached, noisy, RATE)
 
 

@@ -168,12 +168,12 @@ def _doubt(taken: Sequence[float], others: float) -> str:
     unsure, drift = _unsure(sorted(taken)), _drift(taken)
     noise = []
     if unsure > _UNSURE:
-        noise.append(f"the median is known to {unsure:.0%} only")
+        noise.append(f"the median is known to {100 * unsure:.0f} % only")
     if abs(drift) > _UNSURE:
         compared = "longer" if drift > 0 else "less"
-        noise.append(f"the later half of the samples took {abs(drift):.0%} {compared}")
+        noise.append(f"the later half of the samples took {100 * abs(drift):.0f} % {compared}")
     if others > _OTHERS:
-        noise.append(f"other processes used {others:.0%} of the processors")
+        noise.append(f"other processes used {100 * others:.0f} % of the processors")
     return f"the machine is too noisy ({', '.join(noise)})" if noise else ""
 
 

@@ -196,7 +196,7 @@ def test_a_median_that_stays_unknown_is_in_doubt(clock, spread, sure):
     assert sure or "known to" in found.doubt
 
 
-@pytest.mark.parametrize(("later", "word"), [(1.1, "10% longer"), (0.9, "10% less"), (1.02, "")])
+@pytest.mark.parametrize(("later", "word"), [(1.1, "10 % longer"), (0.9, "10 % less"), (1.02, "")])
 def test_halves_that_disagree_are_in_doubt(later, word):
     doubt = timing._figure([1.0] * 50 + [later] * 50, 1.0, 0.0).doubt
     assert (word in doubt) if word else doubt == ""
@@ -214,7 +214,7 @@ def test_others_are_told_of(clock, others, share, sure):
     others.share = share
     found = measure(clock.work(lambda _: 0.01))
     assert (found.doubt == "") is sure
-    assert sure or "other processes used 40% of the processors" in found.doubt
+    assert sure or "other processes used 40 % of the processors" in found.doubt
     assert others.asked == [pytest.approx(clock.now - found.first)]
 
 
