@@ -33,7 +33,7 @@ from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.sensors import sensors
 from enterprise_lab.training import figures
 from enterprise_lab.training.recipe import Recipe
-from enterprise_lab.training.run import train
+from enterprise_lab.training.run import Run, train
 from enterprise_lab.training.small_cnn import SmallCNN
 from enterprise_lab.training.sweep import sweep
 from enterprise_lab.training.trainer import FRAMEWORKS, Framework, Kind, trainer
@@ -156,22 +156,20 @@ def _framework(framework: Framework, kind: Kind) -> list[Record]:
 
 
 def _runs(framework: Framework, kind: Kind) -> list[Record]:
-    """Train from every seed; energy and memory are those of all together, and of the largest."""
+    """Train from every seed; energy is the mean of the runs, memory the most held at once."""
     data, network = images("digits"), SmallCNN()
-    made = [trainer(framework, network, Recipe(seed=seed), device=kind) for seed in SEEDS]
-    runs = []
+    found: list[Record] = []
+    runs: list[Run] = []
     with EnergyMeter(kind) as meter, PeakMemory(kind) as memory:
-        for one in made:
-            runs.append(train(one, data, target_accuracy=TARGET_ACCURACY, max_epochs=MAX_EPOCHS))
-    found = [
-        record
-        for one, run in zip(made, runs, strict=True)
-        for record in figures.of_run(one, run, source=SOURCE)
-    ]
+        for seed in SEEDS:
+            made = trainer(framework, network, Recipe(seed=seed), device=kind)
+            run = train(made, data, target_accuracy=TARGET_ACCURACY, max_epochs=MAX_EPOCHS)
+            runs.append(run)
+            found += figures.of_run(made, run, source=SOURCE)
     share = meter.energy.joules / len(runs)
     doubt = next((run.doubt for run in runs if run.doubt), "")
     joules = figures.record(
-        made[0],
+        made,
         figures.ENERGY,
         figures.single(share, "J", doubt),
         source=f"{SOURCE}: {meter.energy.source}",
@@ -181,7 +179,7 @@ def _runs(framework: Framework, kind: Kind) -> list[Record]:
         seconds=meter.energy.seconds / len(runs),
     )
     peak = figures.record(
-        made[0], figures.PEAK_MEMORY, figures.single(memory.bytes, "B"), source=SOURCE
+        made, figures.PEAK_MEMORY, figures.single(memory.bytes, "B"), source=SOURCE
     )
     return [*found, joules.model_copy(update={"origin": meter.energy.origin}), peak]
 

@@ -119,12 +119,12 @@ def train(
         first_step_seconds=first_step_seconds,
         steps=steps,
         batch=trainer.recipe.batch,
-        doubt=_doubt(others.share(time.perf_counter() - began)) if trainer.kind == "cpu" else "",
+        doubt=too_busy(trainer, others.share(time.perf_counter() - began)),
     )
 
 
-def _doubt(others: float) -> str:
-    """Say that the processor was not left to the training, given the share that others used."""
-    if others <= OTHERS_MAY_USE:
+def too_busy(trainer: Trainer, others: float) -> str:
+    """Say that the processor was not left to a training on it, given the share that others used."""
+    if trainer.kind != "cpu" or others <= OTHERS_MAY_USE:
         return ""
     return f"the machine is too busy (other processes used {others:.0%} of the processors)"

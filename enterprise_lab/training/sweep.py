@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -10,10 +11,12 @@ import numpy as np
 
 from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError
+from enterprise_lab.measure.other_processes import OtherProcesses
 from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.training import figures
 from enterprise_lab.training.recipe import Precision, Recipe
+from enterprise_lab.training.run import too_busy
 from enterprise_lab.training.small_cnn import SmallCNN
 from enterprise_lab.training.trainer import Framework, Kind, Trainer, trainer
 
@@ -102,10 +105,12 @@ def sweep(
 
 
 def _cell(new: Trainer, budget_seconds: float) -> list[Record]:
+    others, start = OtherProcesses(), time.perf_counter()
     taken = step_seconds(new, new.recipe.batch, budget_seconds)
+    doubt = taken.doubt or too_busy(new, others.share(time.perf_counter() - start))
     found = [figures.record(new, figures.STEP_SECONDS, taken, source=SOURCE)]
     if taken.first is not None:
-        first = figures.single(taken.first, "s", taken.doubt)
+        first = figures.single(taken.first, "s", doubt)
         found.append(figures.record(new, figures.FIRST_STEP_SECONDS, first, source=SOURCE))
     return found
 

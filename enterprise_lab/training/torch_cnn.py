@@ -65,7 +65,9 @@ class TorchTrainer:
     """The small CNN trained by PyTorch on the processor, a CUDA GPU or an Apple GPU.
 
     Compiled, the first step takes the seconds that compiling takes, with every cache off, so that
-    they are the same each time. Making a compiled trainer drops what earlier ones compiled.
+    they are the same each time. Making a compiled trainer drops what earlier ones compiled, and
+    one that takes its first step after another was made and compiled finds that done: make each
+    right before it is used.
 
     Raises LabError for a device or a precision that isn't here, and where a compiler is missing.
     """
