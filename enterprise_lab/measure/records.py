@@ -56,6 +56,7 @@ class Record(BaseModel):
     low: float | None = None
     high: float | None = None
     n: int | None = Field(default=None, ge=1, description="samples behind a measured figure")
+    doubt: str = Field(default="", description="why it can't be relied on, where it can't")
     device: str = ""
     source: str = ""
     run: str = ""
@@ -92,6 +93,7 @@ def measured(
         low=taken.low,
         high=taken.high,
         n=taken.n,
+        doubt=taken.doubt,
         device=device,
         source=source,
         run=run,

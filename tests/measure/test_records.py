@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import time
+from contextlib import suppress
 from dataclasses import fields
 
 import pytest
@@ -135,12 +136,14 @@ def test_what_was_appended_outlives_kills(tmp_path):
         here, there = FORK.Pipe()
         writer = FORK.Process(target=write, args=(life, there))
         writer.start()
+        there.close()
         last = here.recv()
         time.sleep(life * 1e-4)
         writer.kill()
         writer.join()
-        while here.poll():
-            last = here.recv()
+        with suppress(EOFError, OSError):
+            while True:
+                last = here.recv()
         found = read(path)
         assert [one.value for one in found if one.run == str(life)][: last + 1] == [
             *range(last + 1)
@@ -154,12 +157,13 @@ def numbered(run, number, end=False):
 
 
 def test_a_measurement_is_kept_with_where_it_comes_from():
-    taken = Measurement(2.0, "s", 1.5, 3.0, 7)
+    taken = Measurement(2.0, "s", 1.5, 3.0, 7, doubt="others were busy")
     one = measured(
         "a lab", "step_seconds", taken, device="a chip", source="a clock", run="one",
         parameters={"edge": 8}, versions={"torch": "another"},
     )  # fmt: skip
     assert (one.value, one.unit, one.low, one.high, one.n) == (2.0, "s", 1.5, 3.0, 7)
+    assert one.doubt == "others were busy"
     assert (one.origin, one.device, one.source) == (Origin.MEASURED, "a chip", "a clock")
     assert (one.run, one.parameters) == ("one", {"edge": 8})
     assert {"python", "enterprise-lab", "numpy"} <= one.versions.keys()
