@@ -144,8 +144,6 @@ def _bring(address: str, part: Path, file: RemoteFile) -> None:
     """Complete the part. One begun earlier that turns out wrong is fetched once more, whole."""
     stale = _size(part) > 0
     while True:
-        if _size(part) > _limit(file):
-            part.unlink()
         if _size(part) < _limit(file):
             _fill(address, part, file)
         fault = _fault(part, file)

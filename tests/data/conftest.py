@@ -29,6 +29,8 @@ class Served:
     status: int = 200
     kind: str = "application/octet-stream"
     length: bool = True
+    range_begins: int | None = None
+    """What it says a part begins at, when that is a lie."""
     breaks_after: int | None = None
     """Bytes of an answer after which the connection breaks; every answer's."""
     stops_after: int | None = None
@@ -83,7 +85,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             if served.etag:
                 self.send_header("ETag", served.etag)
             if begin:
-                self.send_header("Content-Range", f"bytes {begin}-{whole - 1}/{whole}")
+                said = begin if served.range_begins is None else served.range_begins
+                self.send_header("Content-Range", f"bytes {said}-{whole - 1}/{whole}")
             if served.length:
                 self.send_header("Content-Length", str(len(body)))
             else:
@@ -101,6 +104,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             self.close_connection = served.breaks_after is not None or not served.length
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.handle_error = lambda *_: None  # type: ignore[method-assign]
     mine = Server(f"http://127.0.0.1:{running.server_port}")
     thread = threading.Thread(target=running.serve_forever, args=(0.01,))
     thread.start()

@@ -168,6 +168,16 @@ def test_a_stale_part_is_thrown_away_once(big: Path, server: Server, size: int) 
     assert server.asked[-1][1] == ""
 
 
+def test_another_part_than_was_asked_for_is_refused(big: Path, server: Server) -> None:
+    server.files["/a.bin"].range_begins = 7
+    part_of_size(big, CONTENT[:1000])
+
+    with pytest.raises(DataError, match="sends another part than was asked for"):
+        data.fetch("big")
+    data.fetch("big")
+    assert big.read_bytes() == CONTENT
+
+
 def test_a_part_beyond_the_servers_file_begins_anew(workshop: Workshop, server: Server) -> None:
     """416: the server's file is shorter than what is here already."""
     workshop.write("big", [file_of("a.bin", CONTENT, f"{server.address}/a.bin")])
@@ -235,7 +245,9 @@ def test_a_file_that_was_harmed_is_refused_and_fetched_again(big: Path, harm: st
         big.rename(other)
         big.symlink_to(other) if harm == "link" else big.mkdir()
 
-    with pytest.raises(DataError, match=r"a.bin (has|is not a plain file)"):
+    told = "has" if harm in ("truncated", "swapped") else "is not a plain file"
+    assert (data.state("big") == "at hand") == (harm in ("swapped", "link"))
+    with pytest.raises(DataError, match=f"a.bin {told}"):
         data.at_hand("big")
     if harm == "folder":
         with pytest.raises(LabError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,12 @@ def changed(*keys: str | int, to: Any) -> str:
         inner = inner[key]
     inner[keys[-1]] = to
     return yaml.safe_dump(content, sort_keys=False)
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    heavy = "{'pandas', 'pooch', 'requests', 'sklearn', 'torch', 'tqdm'}"
+    code = f"import sys, enterprise_lab.data; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_all_that_the_labs_name_are_there() -> None:
