@@ -62,7 +62,7 @@ def obtain(file: RemoteFile, target: Path, mirror: Path | None) -> None:
         else:
             put_in_place(Path(verified), target)
             return
-    raise failures[-1]
+    raise _together(failures)
 
 
 def put_in_place(verified: Path, target: Path) -> None:
@@ -137,7 +137,7 @@ def bring_unrecorded(file: RemoteFile, part: Path) -> None:
             failures.append(error)
         else:
             return
-    raise failures[-1]
+    raise _together(failures)
 
 
 def _bring(address: str, part: Path, file: RemoteFile) -> None:
@@ -152,7 +152,7 @@ def _bring(address: str, part: Path, file: RemoteFile) -> None:
         part.unlink()
         if not stale:
             raise DownloadError(
-                f"What {address} sends {fault}. None of it is kept.",
+                f"What {address} sent {fault}. None of it is kept.",
                 "The file there was changed, or somebody tampers with the connection: don't use "
                 "it, ask the maintainers of the manifest.",
             )
@@ -170,6 +170,10 @@ def _fill(address: str, part: Path, file: RemoteFile) -> None:
                 raise _cut_off(address, part, file, error) from error
         else:
             return
+
+
+def _together(failures: list[DownloadError]) -> DownloadError:
+    return DownloadError(" ".join(one.problem for one in failures), failures[-1].remedy)
 
 
 def _cut_off(address: str, part: Path, file: RemoteFile, error: Exception) -> DownloadError:

@@ -198,6 +198,15 @@ def test_another_address_is_tried(workshop: Workshop, server: Server) -> None:
     assert [asked[0] for asked in server.asked] == ["/gone", "/wrong", "/a.bin"]
 
 
+def test_every_address_that_failed_is_told(workshop: Workshop, server: Server) -> None:
+    addresses = [f"{server.address}/{name}" for name in ("wrong", "gone")]
+    workshop.write("big", [file_of("a.bin", CONTENT, *addresses)])
+    server.serve("/wrong", bytes(len(CONTENT)))
+
+    with pytest.raises(DataError, match=r"wrong sent has the sha256.*gone answers 404"):
+        data.fetch("big")
+
+
 @pytest.mark.parametrize(
     ("content", "how", "told"),
     [
