@@ -1,7 +1,7 @@
 # Each command first builds what it needs in .venv.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run lab test lint release release-check chromium
+.PHONY: help run lab test lint record release release-check chromium
 
 bin := .venv/bin
 pip := $(bin)/python -m pip --disable-pip-version-check -qq
@@ -19,7 +19,7 @@ help: ## List these commands
 run: .venv/.ready ## Run the starter plan; its report is runs/starter/report/index.html
 	@$(bin)/elab batch run batches/starter.yaml
 
-lab: .venv/.ready ## Open the labs in JupyterLab
+lab: .venv/.ready-for-labs ## Open the labs in JupyterLab
 	@$(bin)/jupyter lab --allow-root labs
 
 test: lint chromium ## Check everything: lint, tests of code and notebooks, release
@@ -31,6 +31,9 @@ lint: .venv/.ready-for-tests ## Check style, formatting, types and import contra
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
+
+record: .venv/.ready-for-labs ## Record the rooflines of this machine's devices, and lab 02 on each
+	@$(bin)/python benchmarks/record_hardware.py
 
 release: .venv/.ready-for-tests ## Execute the solutions and make the student notebooks from them
 	@$(bin)/elab release make
@@ -46,6 +49,12 @@ chromium:
 	@echo "Installing enterprise-lab and what it needs (a minute or two)"
 	@$(pip) install -c constraints.txt -e .
 	@pwd -P >$@
+
+.venv/.ready-for-labs: .venv/.ready
+	@echo "Installing what the labs need, PyTorch and JAX among it (a few minutes)"
+	@rm $<
+	@$(pip) install -c constraints.txt -e '.[labs]'
+	@pwd -P >$< && touch $@
 
 .venv/.ready-for-tests: .venv/.ready
 	@echo "Installing what the tests need (a few minutes)"

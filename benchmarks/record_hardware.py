@@ -97,7 +97,7 @@ def _record(device: Device, index: int) -> None:
         if rates.disturbed([one for one in found if one.lab == rates.LAB]):
             tell("  other processes disturbed the roofline: nothing is written")
             return
-        sure = [one for one in found if not one.parameters.get("doubt")]
+        sure = [one for one in found if not one.doubt]
         whole = Path(folder) / "sure.jsonl"
         records.append(whole, sure)
         name = re.sub(r"[^a-z0-9]+", "-", found[0].device.casefold()).strip("-")
@@ -149,9 +149,9 @@ def _framework(framework: Framework, kind: Kind) -> list[Record]:
         tell(f"    {one.precision}, batches of {one.batch:,}: {one.reason}")
     found += swept.records
     for record in found:
-        if record.parameters["doubt"]:
+        if record.doubt:
             asked = f"{record.parameters['precision']}, batches of {record.parameters['batch']}"
-            tell(f"    {record.metric}, {asked}: {record.parameters['doubt']}")
+            tell(f"    {record.metric}, {asked}: {record.doubt}")
     return found
 
 

@@ -11,6 +11,7 @@ import typer
 
 from enterprise_lab import __version__
 from enterprise_lab.commands import calibrate, doctor, validate
+from enterprise_lab.commands.data import data_app
 from enterprise_lab.commands.estimate import estimate_app
 from enterprise_lab.errors import LabError
 
@@ -42,6 +43,7 @@ app.command()(doctor.doctor)
 app.command()(calibrate.calibrate)
 app.command()(validate.validate)
 app.add_typer(estimate_app, name="estimate")
+app.add_typer(data_app, name="data")
 
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)
 app.add_typer(release_app, name="release")

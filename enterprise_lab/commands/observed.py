@@ -11,8 +11,9 @@ from enterprise_lab.estimate.observations import Observations
 from enterprise_lab.estimate.published_observations import all_observations
 from enterprise_lab.measure.records import Record, recorded
 from enterprise_lab.measure.this_machine import accelerator_of
-from enterprise_lab.shapes import Shape, TransformerShape
+from enterprise_lab.shapes import Shape, TransformerShape, networks
 
+_FILES = ("cpu_steps", "cpu_decoding", "cpu_small_networks")
 _PHASES: dict[str, Phase] = {
     "training step": "training",
     "forward": "inference",
@@ -23,7 +24,7 @@ _PHASES: dict[str, Phase] = {
 def observed() -> tuple[Observations, ...]:
     """Return every row by family."""
     processor = accelerator_of(recorded("cpu_rates"))
-    rows = [*recorded("cpu_steps"), *recorded("cpu_decoding")]
+    rows = [r for name in _FILES for r in recorded(name)]
     steps = [
         MeasuredStep(
             id=f"cpu{number:02}",
@@ -64,6 +65,8 @@ def memory_peaks() -> MemoryPeaks:
 
 def _shape(record: Record) -> Shape:
     its = record.parameters
+    if "widths" in its:
+        return networks.plain(tuple(int(width) for width in str(its["widths"]).split("-")))
     if "image_size" in its:
         return catalog.model(str(its["model"])).shape
     known = [field.name for field in fields(TransformerShape) if field.name in its]

@@ -3,7 +3,8 @@
 from enterprise_lab.course.exercise import CheckError, Exercise
 from enterprise_lab.course.fit import preflight
 from enterprise_lab.course.labs import LABS
+from enterprise_lab.course.progress import progress
 from enterprise_lab.course.recording import record
-from enterprise_lab.course.text import say
+from enterprise_lab.course.text import say, source
 
-__all__ = ["LABS", "CheckError", "Exercise", "preflight", "record", "say"]
+__all__ = ["LABS", "CheckError", "Exercise", "preflight", "progress", "record", "say", "source"]

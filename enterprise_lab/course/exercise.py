@@ -102,6 +102,8 @@ def _compare(mine: object, right: object) -> str:
             return f"Your answer, {mine!r}, is not a number."
         side = "small" if mine < right else "large"
         return f"Your answer, {_figure(mine)}, is too {side}."
+    if right is None and _is_number(mine):
+        return f"Your answer, {_figure(mine)}, is not the one."
     if mine is not None and not isinstance(mine, str):
         return f"Your function returned a {type(mine).__name__}; the task asks for a name or None."
     return f"Your answer, {mine!r}, is not the one."

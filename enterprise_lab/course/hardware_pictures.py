@@ -136,20 +136,23 @@ def roofline(roofs: Mapping[str, Roof], points: Sequence[Point]) -> Figure:
     ridges = {name: roof.flops_per_second / roof.bytes_per_second for name, roof in roofs.items()}
     reached = [*ridges.values(), *(point.flops_per_byte for point in points)]
     ends = np.array([min(reached) / 10, max(reached) * 10])
-    for (name, roof), colour in zip(roofs.items(), COLOURS, strict=False):
+    for row, ((name, roof), colour) in enumerate(zip(roofs.items(), COLOURS, strict=False)):
         ridge = ridges[name]
         at = np.array([ends[0], ridge, ends[1]])
         rates = np.minimum(roof.flops_per_second, at * roof.bytes_per_second) / TERA
         axes.plot(at, rates, color=colour, ls=_DASHES[roof.origin])
         axes.plot(ridge, rates[1], color=colour, markersize=7, **MARKS[roof.origin])
         axes.annotate(
-            f"ridge {ridge:,.3g} FLOP/B", (ridge, rates[1]), xytext=(0, 7), ha="center",
-            textcoords="offset points", color=colour, fontsize=9,
+            f"ridge {ridge:,.3g} FLOP/B", (ridge, rates[1]), xytext=(0, 7 + 12 * (row % 2)),
+            textcoords="offset points", ha="center", color=colour, fontsize=9,
         )  # fmt: skip
-    for point in points:
+    for row, point in enumerate(points):
         at_point = (point.flops_per_byte, point.flops_per_second / TERA)
         axes.plot(*at_point, color="black", markersize=7, ls="", **MARKS[point.origin])
-        axes.annotate(point.name, at_point, xytext=(7, -4), textcoords="offset points", fontsize=9)
+        axes.annotate(
+            point.name, at_point, xytext=(0, -16 if row % 2 else 9), ha="center",
+            textcoords="offset points", fontsize=9,
+        )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlim=ends)
     axes.set(xlabel="arithmetic intensity (FLOP/byte)", ylabel="rate (TFLOP/s)")
     axes.margins(y=0.12)
@@ -286,13 +289,9 @@ def accuracy_curves(runs: Mapping[str, Run], target: float) -> Figure:
         if done is not None:
             axes.vlines(done, 0, 100 * target, color=colour, linewidth=1, ls=(0, (1, 2)))
             axes.plot(done, 100 * target, marker="*", color=colour, markersize=13)
-    axes.axhline(100 * target, color="black", linewidth=1, ls="--")
+    axes.axhline(100 * target, color="black", linewidth=1, ls="--", label=f"target {target:.0%}")
     axes.set(xlabel="time (s)", ylabel="accuracy on test images (%)", ylim=(0, 104))
     axes.set_xlim(left=0)
-    axes.text(
-        1.0, 100 * target, f"target {100 * target:g} % ", ha="right", va="top",
-        transform=axes.get_yaxis_transform(),
-    )  # fmt: skip
     origins = [run.origin for run in runs.values()]
     lead_in = Patch(facecolor="white", edgecolor="#555555", hatch="////", label="first step")
     handles, _ = axes.get_legend_handles_labels()

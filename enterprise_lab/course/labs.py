@@ -17,7 +17,8 @@ class Needs:
     fixed_seconds: float
     """Start-up, tables and pictures."""
     flops: float
-    """Matrix products the lab really runs, in float32 on the processor."""
+    """What takes longer on a slower processor, such as training and compiling: as many operations
+    of its matrix products in float32 take that long."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,11 @@ class Lab:
 
     folder: str
     title: str
-    data: str
     needs: dict[str, Needs]
+    data: tuple[str, ...] = ()
+    """Data sets and weights, by their manifests, that the lab uses where nothing else is said."""
+    packages: tuple[str, ...] = ()
+    """What it imports besides this package's own needs."""
 
     def profile(self, name: str) -> Needs:
         """Return the needs of a profile; LabError for one the lab doesn't have."""
@@ -42,11 +46,20 @@ LABS = (
     Lab(
         folder="01_compute_estimation",
         title="Compute estimation",
-        data="none to fetch: catalogue and published figures come with the package",
         needs={
             "smoke": Needs(0.22 * GB, 0.01 * GB, fixed_seconds=5.2, flops=1e11),
             "full": Needs(0.22 * GB, 0.01 * GB, fixed_seconds=17, flops=1e11),
         },
+    ),
+    Lab(
+        folder="02_hardware_comparison",
+        title="CPU, GPU and TPU",
+        needs={
+            "smoke": Needs(1.1 * GB, 0.01 * GB, fixed_seconds=25, flops=2.8e12),
+            "full": Needs(1.5 * GB, 0.01 * GB, fixed_seconds=200, flops=1e13),
+        },
+        data=("digits",),
+        packages=("torch", "sklearn"),
     ),
 )
 

@@ -133,13 +133,17 @@ def memory_by_batch(
 def predicted_beside_measured(rows: Mapping[str, tuple[Estimate, Measurement]]) -> Figure:
     """Draw durations on this machine: the prediction, and what the clock said."""
     figure, axes = canvas(1.4 + 0.5 * len(rows))
+    most = max(one.value for pair in rows.values() for one in pair)
     for row, (guess, clock) in enumerate(rows.values()):
         axes.plot(guess.value, row, color=COLOURS[0], markersize=9, **MARKS[Origin.ESTIMATED])
         axes.plot([clock.low, clock.high], [row, row], color=COLOURS[1])
         axes.plot(clock.value, row, color=COLOURS[1], markersize=9, **MARKS[Origin.MEASURED])
+        ends = guess.value, clock.value
+        left = max(ends) < most / 2
         axes.text(
-            max(guess.value, clock.value), row + 0.28,
-            f"{clock.value / guess.value:.2f} times the prediction", ha="right", va="center",
+            min(ends) if left else max(ends), row + 0.28,
+            f"{clock.value / guess.value:.2f} times the prediction",
+            ha="left" if left else "right", va="center",
         )  # fmt: skip
     axes.plot([], [], ls="", color=COLOURS[0], label="estimated", **MARKS[Origin.ESTIMATED])
     clocked = "measured (median, quartiles)"

@@ -20,6 +20,8 @@ from enterprise_lab.shapes import ConvolutionalShape
 PASSES_FORWARD = {"norm": 3.0, "activation": 2.0, "add": 3.0, "pool": 1.25}
 """Times an operation's output is read or written forward: a norm reads its input twice."""
 PASSES_BACKWARD = {"norm": 5.0, "activation": 3.0, "add": 2.0, "pool": 2.25}
+OVERHEAD_OPERATIONS = 174
+"""Of the network, ResNet-50, whose step's overhead the figure of that name is."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -98,7 +100,8 @@ def image_seconds(
     A convolution is the matrix product that im2col makes of it (Chellapilla et al. 2006), without
     ever writing its matrix; the other operations stream their tensors. Launching the operations
     goes on beside them, so a small batch waits for the launches; mixed precision also casts each
-    product's weights. A step does `passes` such
+    product's weights. The step's overhead grows with the number of operations, as the loop, the
+    optimizer and the framework handle one after another. A step does `passes` such
     batches; then `data` devices reduce their gradients behind the last backward pass. Arrays have
     one figure a network.
     """
@@ -117,7 +120,7 @@ def image_seconds(
     matmul = (1 + backward) * np.bincount(at, product_seconds, minlength=len(each))
     products = np.bincount(at, minlength=len(each))
     elements = images.streamed_forward + back * images.streamed_backward
-    moved = fitted.elementwise_traffic * each * elements * system.element_bytes
+    moved = fitted.elementwise_traffic * each * elements * system.streamed_element_bytes
     streamed = streaming_seconds(moved, system, fitted)
     casts = np.where(np.equal(system.element_bytes, 2), products, 0)
     launches = (images.operations + casts) * fitted.layer_overhead_seconds * (1 + backward)
@@ -125,7 +128,7 @@ def image_seconds(
         "convolutions": passes * matmul,
         "norms and activations": passes * streamed,
         "launches": passes * np.maximum(0.0, launches - matmul - streamed),
-        "overhead": fitted.step_overhead_seconds + np.zeros_like(each),
+        "overhead": fitted.step_overhead_seconds * images.operations / OVERHEAD_OPERATIONS,
     }
     if not training:
         return terms

@@ -16,13 +16,13 @@ from enterprise_lab.estimate.value import Estimate
 from enterprise_lab.units import format_si
 
 COVERAGE = 0.8
-DOUBLING = 0.1
-"""How much wider an interval is for each doubling beyond the sizes of the rows it leans on."""
 NEARLY_INSIDE = 0.1
 """Doublings beyond the rows that are not yet called extrapolation."""
 NOVELTY = 0.1
-"""Logarithmic error to expect of each thing that none of the rows has: a chip, a precision, a
-way of sharing work. Leaving whole chips or frameworks out of the fit shows about that much."""
+"""Logarithmic error to expect of each thing that none of the rows has (a chip, a precision, a
+way of sharing work) and of each doubling beyond their sizes, independent of each other. Leaving
+whole chips or frameworks out of the fit shows about that much, and so did training steps of
+networks of 2 k to 400 k parameters, predicted by a fit that had seen 12 M and more."""
 
 ANY = "any"
 ONE_FOLD = 2.4
@@ -137,8 +137,8 @@ class Family:
             _doublings_outside(getattr(case, field), getattr(self, field))
             for field in ("parameters", "length", "devices")
         )
-        unseen = NOVELTY * math.sqrt(len(self.unseen(case)))
-        return self.scale * math.hypot(self.spread * (1 + DOUBLING * doublings), unseen)
+        unseen = NOVELTY * math.sqrt(len(self.unseen(case)) + doublings)
+        return self.scale * math.hypot(self.spread, unseen)
 
     def bounds(self, case: Case) -> tuple[float, float]:
         """Return the factors from a prediction to the ends of its interval."""

@@ -40,6 +40,9 @@ class System:
     """fp32 rate of the units that are not for matrices."""
     bandwidth: Figures
     element_bytes: Figures
+    streamed_element_bytes: Figures
+    """What an element counts in norms, activations and pooling. A processor does them in fp32,
+    whatever it keeps, and takes as long in 16 bits."""
     node_devices: Figures
     link: Figures
     """One way, between a device and the others of its node."""
@@ -64,6 +67,7 @@ class System:
             vector_flops=chip.peak_flops("fp32" if chip.fp32_tflops else precision),
             bandwidth=chip.memory_bandwidth_bytes_per_second,
             element_bytes=ELEMENT_BYTES[precision],
+            streamed_element_bytes=ELEMENT_BYTES["fp32" if chip.is_processor else precision],
             node_devices=float(joined.devices),
             link=link,
             network=joined.network_bytes_per_second,

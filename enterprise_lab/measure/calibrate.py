@@ -1,17 +1,17 @@
 """Measuring the rates of this machine once, and keeping them for the estimates made on it.
 
-They are kept in `$XDG_CACHE_HOME/enterprise-lab/rates`, or under `~/.cache`, in a file for each
-kind of machine, since a home folder can be that of many.
+They are kept in the folder `rates` of the kit's cache, in a file for each kind of machine, since a
+home folder can be that of many.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from enterprise_lab.folders import cache_folder
 from enterprise_lab.measure import records
 from enterprise_lab.measure.devices import Machine, machine
 from enterprise_lab.measure.libraries import libraries, processor_name
@@ -24,12 +24,10 @@ BUDGET_SECONDS = 12.0
 
 def kept_file(here: Machine | None = None) -> Path:
     """Return where the rates of this machine are kept, or would be."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
     here = here or machine()
     named = " ".join([processor_name(here), *(gpu.name for gpu in here.gpus)])
     name = re.sub(r"[^a-z0-9]+", "-", named.casefold()).strip("-")
-    return cache / "enterprise-lab" / "rates" / f"{name}.jsonl"
+    return cache_folder() / "rates" / f"{name}.jsonl"
 
 
 def kept(here: Machine | None = None) -> list[Record]:

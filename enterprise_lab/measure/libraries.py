@@ -1,4 +1,4 @@
-"""What NumPy and PyTorch can be asked to do, so that the same can be timed with either."""
+"""What NumPy and PyTorch can be asked to do, so that the same can be timed with any library."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from enterprise_lab.measure import matmul
-from enterprise_lab.measure.devices import Machine, machine
+from enterprise_lab.measure.devices import Machine, devices, machine
 
-Processor = Literal["cpu", "cuda"]
+Processor = Literal["cpu", "cuda", "tpu"]
 Work = Callable[[], object]
 
-_FLOAT32_BYTES = 4
+FLOAT32_BYTES = 4
 _AMPERE = (8, 0)
 
 
@@ -69,7 +69,7 @@ class NumPy:
 
     def copy(self, size_bytes: int) -> Work:
         """Make a copy of fp32 numbers into memory that is already held."""
-        source = np.ones(size_bytes // _FLOAT32_BYTES, np.float32)
+        source = np.ones(size_bytes // FLOAT32_BYTES, np.float32)
         copied = np.zeros_like(source)
         parts = list(
             zip(
@@ -140,7 +140,7 @@ class Torch:
 
     def copy(self, size_bytes: int) -> Work:
         """Make a copy of fp32 numbers into memory that is already held."""
-        source = self._torch.ones(size_bytes // _FLOAT32_BYTES, device=self.processor)
+        source = self._torch.ones(size_bytes // FLOAT32_BYTES, device=self.processor)
         copied = self._torch.zeros_like(source)
         return lambda: copied.copy_(source)
 
@@ -156,12 +156,16 @@ def processor_name(here: Machine) -> str:
 
 
 def libraries() -> list[Library]:
-    """List what this machine has: PyTorch on its GPU and processor where it is installed; NumPy.
+    """List what this machine has: JAX on a TPU, PyTorch on its GPU and processor, NumPy.
 
     NumPy comes last, because its threads spin for a while when their work is done.
     """
     here = machine()
     found: list[Library] = []
+    if any(device.present for device in devices() if device.kind == "tpu"):
+        from enterprise_lab.measure.jax_library import Jax
+
+        found.append(Jax("tpu"))
     if importlib.util.find_spec("torch"):
         import torch
 

@@ -18,7 +18,7 @@ from enterprise_lab.units import format_figure, format_range
 _UNSURE = 0.03
 """Two measurements of the same work shall agree within this share of it: so the median must be
 known to within it, and the halves of a measurement must agree to within it."""
-_OTHERS = 0.10
+OTHERS_MAY_USE = 0.10
 """Share of the processors that others may use: an idle desktop uses less, one process that
 computes all of a tenth of ten."""
 _FEWEST = 3
@@ -172,7 +172,7 @@ def _doubt(taken: Sequence[float], others: float) -> str:
     if abs(drift) > _UNSURE:
         compared = "longer" if drift > 0 else "less"
         noise.append(f"the later half of the samples took {100 * abs(drift):.0f} % {compared}")
-    if others > _OTHERS:
+    if others > OTHERS_MAY_USE:
         noise.append(f"other processes used {100 * others:.0f} % of the processors")
     return f"the machine is too noisy ({', '.join(noise)})" if noise else ""
 

@@ -149,6 +149,13 @@ def regnet_y(depths: tuple[int, ...], widths: tuple[int, ...], group_width: int)
     return (*layers, PoolTo(), *_classifier())
 
 
+def plain(widths: tuple[int, ...], classes: int = 10) -> ConvolutionalShape:
+    """Return a small network: for each width a 3x3 convolution, norm, ReLU and halving."""
+    stages = (layer for width in widths for layer in (*_normed(width, 3), Pool(2, 2)))
+    name = f"plain {'-'.join(map(str, widths))}"
+    return ConvolutionalShape(name, (*stages, PoolTo(), *_classifier(classes=classes)))
+
+
 def _biased(channels: int, kernel: int, stride: int = 1, padding: int | None = None) -> Layers:
     return Convolution(channels, kernel, stride, bias=True, padding=padding), Activation()
 

@@ -20,10 +20,7 @@ PEAK_MEMORY = "peak_memory_bytes"
 def record(
     trainer: Trainer, metric: str, taken: Measurement, *, source: str, **more: Scalar
 ) -> Record:
-    """Record a figure of a trainer; `more` adds to the parameters that say what was trained.
-
-    The parameter `doubt` is why the figure can't be relied on, "" where it can.
-    """
+    """Record a figure of a trainer; `more` adds to the parameters that say what was trained."""
     network, recipe = trainer.network, trainer.recipe
     return measured(
         LAB,
@@ -40,7 +37,6 @@ def record(
             "image_size": network.image_size,
             "channels": network.channels,
             "classes": network.classes,
-            "doubt": taken.doubt,
             **more,
         },
         versions=trainer.versions,

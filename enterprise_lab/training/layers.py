@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from enterprise_lab.measure.devices import Kind
 from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import KERNEL, SmallCNN
-from enterprise_lab.training.trainer import Kind
 
 FP32_BYTES = 4
 

@@ -10,10 +10,8 @@ from typing import Any
 from enterprise_lab.data import Images
 from enterprise_lab.errors import require_share, require_whole
 from enterprise_lab.measure.other_processes import OtherProcesses
+from enterprise_lab.measure.timing import OTHERS_MAY_USE
 from enterprise_lab.training.trainer import Trainer
-
-OTHERS_MAY_USE = 0.1
-"""Share of the processors; beyond it a training on the processor is in doubt."""
 
 
 @dataclass(frozen=True)

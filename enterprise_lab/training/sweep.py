@@ -11,6 +11,7 @@ import numpy as np
 
 from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError
+from enterprise_lab.measure.devices import Kind
 from enterprise_lab.measure.other_processes import OtherProcesses
 from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.timing import Measurement, measure
@@ -18,7 +19,7 @@ from enterprise_lab.training import figures
 from enterprise_lab.training.recipe import Precision, Recipe
 from enterprise_lab.training.run import too_busy
 from enterprise_lab.training.small_cnn import SmallCNN
-from enterprise_lab.training.trainer import Framework, Kind, Trainer, trainer
+from enterprise_lab.training.trainer import Framework, Trainer, trainer
 
 SOURCE = "enterprise_lab.training.sweep"
 _OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory")

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError, require_one_of
-from enterprise_lab.measure.devices import machine
+from enterprise_lab.measure.devices import Kind, machine
 from enterprise_lab.measure.libraries import processor_name
 from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import KERNEL, SmallCNN, Weights
 from enterprise_lab.training.trainer import (
     Framework,
-    Kind,
     no_such_device,
     no_such_precision,
     not_installed,

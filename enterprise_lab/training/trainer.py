@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from enterprise_lab.data.pictures import Labels, Pixels
 from enterprise_lab.errors import LabError, require_one_of
+from enterprise_lab.measure.devices import Kind
 from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.small_cnn import SmallCNN, Weights
 
 Framework = Literal["PyTorch", "PyTorch compiled", "JAX"]
 FRAMEWORKS: tuple[Framework, ...] = ("PyTorch", "PyTorch compiled", "JAX")
-
-Kind = Literal["cpu", "cuda", "mps", "tpu"]
 
 EVALUATED_TOGETHER = 512
 """Pixels classified at a time: more would need memory that a small machine hasn't."""

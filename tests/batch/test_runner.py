@@ -146,7 +146,7 @@ def test_a_child_that_is_killed_is_a_failure(workshop: Workshop) -> None:
 
 
 def test_records_that_cannot_be_read_are_a_failure(workshop: Workshop) -> None:
-    workshop.notebook("open('records.jsonl', 'w').write('half a li')")
+    workshop.notebook("open('records.jsonl', 'w').write('half a li\\n')")
     workshop.plan()
 
     status = run_only(workshop)

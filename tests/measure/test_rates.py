@@ -6,6 +6,7 @@ import torch
 
 from enterprise_lab.measure import rates, timing
 from enterprise_lab.measure.devices import machine
+from enterprise_lab.measure.jax_library import Jax
 from enterprise_lab.measure.libraries import NumPy, Torch, libraries, processor_name
 from enterprise_lab.measure.records import Origin, Record
 
@@ -160,7 +161,7 @@ def test_without_torch_numpy_is_all_there_is(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "library", [NumPy(machine()), Torch("cpu", machine())], ids=["NumPy", "PyTorch"]
+    "library", [NumPy(machine()), Torch("cpu", machine()), Jax("cpu")], ids=lambda one: one.name
 )
 def test_every_figure_of_a_library_is_above_zero(library):
     found = measured(library)

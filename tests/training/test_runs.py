@@ -183,5 +183,5 @@ def test_a_run_on_a_busy_processor_is_in_doubt(kind, others, doubted, pictures, 
     one.kind = kind
     run = train(one, pictures, target_accuracy=0.85, max_epochs=9)
     assert ("50%" in run.doubt) is doubted
-    doubts = {r.parameters["doubt"] for r in figures.of_run(one, run, source="a test")}
+    doubts = {r.doubt for r in figures.of_run(one, run, source="a test")}
     assert doubts == {run.doubt}

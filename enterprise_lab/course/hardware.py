@@ -1,0 +1,99 @@
+"""The hardware that a lab finds: which to use, what it is called, how fast it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from IPython.display import Markdown
+
+from enterprise_lab import catalog
+from enterprise_lab.catalog import Accelerator, Instance
+from enterprise_lab.course.bills import matching_instance, smallest_instance
+from enterprise_lab.course.text import say
+from enterprise_lab.errors import LabError, require_one_of
+from enterprise_lab.measure.devices import Device, Kind, machine
+from enterprise_lab.measure.rates import COPY, MATMUL, best_of
+from enterprise_lab.measure.records import Record
+from enterprise_lab.measure.this_machine import accelerator_of
+from enterprise_lab.units import format_bytes
+
+_NAMES = {"cpu": "processor", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "tpu": "TPU"}
+_FASTEST_FIRST: tuple[Kind, ...] = ("tpu", "cuda", "cpu")
+_CHIPS = {
+    "TPU v2": "TPU v2",
+    "TPU v3": "TPU v3",
+    "TPU v4": "TPU v4",
+    "TPU v5 lite": "TPU v5e",
+    "TPU v5": "TPU v5p",
+    "TPU v6 lite": "TPU v6e",
+}
+"""What JAX calls a TPU, and what the catalogue does."""
+
+
+def table_of(found: Sequence[Device]) -> Markdown:
+    """Show what was found and what is missing, a row each."""
+    lines = ["| kind | device | memory free | formats | |", "|---|---|---:|---|---|"]
+    for one in found:
+        free = "" if one.free_bytes is None else format_bytes(one.free_bytes)
+        name = one.name if one.present else "none"
+        lines += [
+            f"| {_NAMES[one.kind]} | {name} | {free} | {', '.join(one.precisions)} | {one.note} |"
+        ]
+    return say("\n".join(lines))
+
+
+def choose(wanted: str, found: Sequence[Device]) -> Kind:
+    """Return the kind of device to use: the one that is wanted, or with "auto" the fastest.
+
+    Raises LabError for a kind that isn't here, with the reason.
+    """
+    require_one_of("device", wanted, ("auto", *_FASTEST_FIRST))
+    here = {one.kind for one in found if one.present}
+    if wanted == "auto":
+        return next(kind for kind in _FASTEST_FIRST if kind in here)
+    if wanted not in here:
+        why = next((one.note for one in found if one.kind == wanted), "it was not looked for")
+        raise LabError(
+            f"There is no {_NAMES[wanted]} here: {why}.",
+            'Set device = "auto", or run the lab on a machine that has one.',
+        )
+    return wanted
+
+
+def chip_of(kind: Kind, found: Sequence[Device], measured: Sequence[Record]) -> Accelerator:
+    """Return the device to estimate for: this processor by its rates, others by the catalogue.
+
+    Raises LabError for an accelerator that the catalogue doesn't have.
+    """
+    if kind == "cpu":
+        return accelerator_of(measured)
+    name = next(one.name for one in found if one.kind == kind and one.present)
+    return catalog.accelerator(_CHIPS.get(name, name.removeprefix("NVIDIA ")))
+
+
+def instance_of(kind: Kind, chip: Accelerator) -> Instance | None:
+    """Return the EC2 instance to rent for what this device does, None where EC2 has none."""
+    return matching_instance(machine().cores) if kind == "cpu" else smallest_instance(chip)
+
+
+def best_rates(measured: Sequence[Record], kind: Kind) -> dict[str, float]:
+    """Return the best FLOP/s in each format, and bytes/s to and from "memory".
+
+    Those of the largest copies, which no cache holds. Raises LabError where the device was not
+    measured.
+    """
+    own = [one for one in measured if one.parameters["processor"] == kind]
+    if not own:
+        raise LabError(
+            f"The rates of the {_NAMES[kind]} were not measured.",
+            'Set device = "cpu", or install PyTorch for this device.',
+        )
+    best: dict[str, float] = {}
+    for one in own:
+        if one.metric == MATMUL:
+            precision = str(one.parameters["precision"])
+            best[precision] = max(best.get(precision, 0.0), best_of(one))
+    copies = [one for one in own if one.metric == COPY]
+    largest = max(int(one.parameters["size_bytes"]) for one in copies)
+    best["memory"] = max(best_of(c) for c in copies if c.parameters["size_bytes"] == largest)
+    return best
