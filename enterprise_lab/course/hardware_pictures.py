@@ -289,7 +289,9 @@ def accuracy_curves(runs: Mapping[str, Run], target: float) -> Figure:
         if done is not None:
             axes.vlines(done, 0, 100 * target, color=colour, linewidth=1, ls=(0, (1, 2)))
             axes.plot(done, 100 * target, marker="*", color=colour, markersize=13)
-    axes.axhline(100 * target, color="black", linewidth=1, ls="--", label=f"target {target:.0%}")
+    axes.axhline(
+        100 * target, color="black", linewidth=1, ls="--", label=f"target {100 * target:g} %"
+    )
     axes.set(xlabel="time (s)", ylabel="accuracy on test images (%)", ylim=(0, 104))
     axes.set_xlim(left=0)
     origins = [run.origin for run in runs.values()]

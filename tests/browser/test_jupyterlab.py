@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 LAB = "01_compute_estimation/compute_estimation.ipynb"
+HARDWARE_LAB = "02_hardware_comparison/hardware_comparison.ipynb"
 START_SECONDS = 60
 CELL_SECONDS = 60
 STOP_SECONDS = 20
@@ -146,5 +147,29 @@ def test_a_student_runs_the_first_cells_and_moves_the_what_if_panel(
     picture.scroll_into_view_if_needed()
     assert picture.evaluate("image => image.naturalWidth") > 0
     page.screenshot(path=screenshots / "lab_01_picture.png")
+
+    assert not errors
+
+
+def test_a_student_sees_devices_and_rates_in_lab_02(
+    page: Page, jupyterlab: str, screenshots: Path, pytestconfig: pytest.Config
+) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    cells = len(nbformat.read(pytestconfig.rootpath / "labs" / HARDWARE_LAB, as_version=4).cells)
+
+    page.goto(f"{jupyterlab}/lab/tree/{HARDWARE_LAB}")
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=START_SECONDS * 1000)
+    notebook = page.locator(".jp-Notebook")
+    notebook.locator(".jp-Cell").first.click()
+
+    devices = notebook.locator(".jp-OutputArea table", has_text="Apple GPU")
+    _run_until(devices, notebook, cells)
+    expect(devices).to_be_visible()
+    picture = notebook.locator(".jp-RenderedImage img")
+    _run_until(picture, notebook, cells)
+    picture.first.scroll_into_view_if_needed()
+    assert picture.first.evaluate("image => image.naturalWidth") > 0
+    page.screenshot(path=screenshots / "lab_02_digits.png")
 
     assert not errors

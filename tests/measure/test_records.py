@@ -36,7 +36,8 @@ RECORD = Record(
     parameters={"layers": 4, "bias": True, "dropout": 0.0, "kind": "encoder"},
     versions={"python": "3.11"},
 )
-FORK = multiprocessing.get_context("fork")
+PROCESSES = multiprocessing.get_context("forkserver")  # a fork of this one has JAX's threads
+PROCESSES.set_forkserver_preload(["enterprise_lab.measure.records"])
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
 SCALARS = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 RECORDS = st.builds(
@@ -102,15 +103,23 @@ def test_a_line_that_is_not_text_is_named(tmp_path):
         read(path)
 
 
+def write_some(path, writer, each):
+    for number in range(each):
+        append(path, [numbered(writer, number), numbered(writer, number, end=True)])
+
+
+def write_on(path, life, pipe):
+    for number in itertools.count():
+        append(path, [numbered(life, number), *[RECORD] * 20])
+        pipe.send(number)
+
+
 def test_writers_at_once_lose_nothing(tmp_path):
     path = tmp_path / "records.jsonl"
     writers, each = 6, 15
-
-    def write(writer):
-        for number in range(each):
-            append(path, [numbered(writer, number), numbered(writer, number, end=True)])
-
-    started = [FORK.Process(target=write, args=(writer,)) for writer in range(writers)]
+    started = [
+        PROCESSES.Process(target=write_some, args=(path, writer, each)) for writer in range(writers)
+    ]
     for one in started:
         one.start()
     for one in started:
@@ -125,16 +134,10 @@ def test_writers_at_once_lose_nothing(tmp_path):
 
 def test_what_was_appended_outlives_kills(tmp_path):
     path = tmp_path / "records.jsonl"
-
-    def write(life, pipe):
-        for number in itertools.count():
-            append(path, [numbered(life, number), *[RECORD] * 20])
-            pipe.send(number)
-
     kept = 0
     for life in range(30):
-        here, there = FORK.Pipe()
-        writer = FORK.Process(target=write, args=(life, there))
+        here, there = PROCESSES.Pipe()
+        writer = PROCESSES.Process(target=write_on, args=(path, life, there))
         writer.start()
         there.close()
         last = here.recv()
