@@ -56,7 +56,7 @@ LABS = (
         title="CPU, GPU and TPU",
         needs={
             "smoke": Needs(1.1 * GB, 0.01 * GB, fixed_seconds=25, flops=2.8e12),
-            "full": Needs(1.5 * GB, 0.01 * GB, fixed_seconds=200, flops=1e13),
+            "full": Needs(1.2 * GB, 0.01 * GB, fixed_seconds=90, flops=2.8e12),
         },
         data=("digits",),
         packages=("torch", "sklearn"),

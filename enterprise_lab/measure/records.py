@@ -178,4 +178,8 @@ def recorded(name: str) -> list[Record]:
     }
     if name not in files:
         raise UnknownNameError("file of recorded runs", name, files)
-    return [r.model_copy(update={"origin": Origin.RECORDED}) for r in read(files[name])]
+    measured_then = {"origin": Origin.RECORDED}
+    return [
+        r.model_copy(update=measured_then) if r.origin == Origin.MEASURED else r
+        for r in read(files[name])
+    ]

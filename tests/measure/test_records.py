@@ -253,3 +253,10 @@ def test_a_model_can_be_rebuilt_from_each_recorded_step():
             given = {name: one.parameters[name] for name in names & one.parameters.keys()}
             assert TransformerShape(**given).parameters > 1e6
             assert one.parameters["sequence_length"] <= given["max_positions"]
+
+
+def test_what_was_measured_is_recorded_now_and_what_was_estimated_stays_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("enterprise_lab.measure.records.RECORDED_RUNS", tmp_path)
+    guess = RECORD.model_copy(update={"origin": Origin.ESTIMATED})
+    append(tmp_path / "some.jsonl", [RECORD, guess])
+    assert [one.origin for one in recorded("some")] == [Origin.RECORDED, Origin.ESTIMATED]
