@@ -103,6 +103,18 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+def _open(page: Page, address: str, lab: str) -> tuple[Locator, list[str]]:
+    """Open a lab with its first cell chosen; return it, and the errors that the page will have."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.goto(f"{address}/lab/tree/{lab}?reset")  # without the tabs of earlier visits
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=START_SECONDS * 1000)
+    notebook = page.locator(".jp-Notebook")
+    notebook.locator(".jp-Cell").first.click()
+    return notebook, errors
+
+
 def _run_until(wanted: Locator, notebook: Locator, cells: int) -> None:
     """Press Shift+Enter, cell by cell, until what is wanted shows."""
     running = notebook.locator(".jp-InputPrompt", has_text="[*]")
@@ -117,15 +129,8 @@ def _run_until(wanted: Locator, notebook: Locator, cells: int) -> None:
 def test_a_student_runs_the_first_cells_and_moves_the_what_if_panel(
     page: Page, jupyterlab: str, screenshots: Path, pytestconfig: pytest.Config
 ) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    notebook, errors = _open(page, jupyterlab, LAB)
     cells = len(nbformat.read(pytestconfig.rootpath / "labs" / LAB, as_version=4).cells)
-
-    page.goto(f"{jupyterlab}/lab/tree/{LAB}")
-    expect(page.get_by_text("| Idle")).to_be_visible(timeout=START_SECONDS * 1000)
-    notebook = page.locator(".jp-Notebook")
-    notebook.locator(".jp-Cell").first.click()
 
     preflight = notebook.locator(".jp-OutputArea table", has_text="Preflight")
     _run_until(preflight, notebook, cells)
@@ -154,14 +159,8 @@ def test_a_student_runs_the_first_cells_and_moves_the_what_if_panel(
 def test_a_student_sees_devices_and_rates_in_lab_02(
     page: Page, jupyterlab: str, screenshots: Path, pytestconfig: pytest.Config
 ) -> None:
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    notebook, errors = _open(page, jupyterlab, HARDWARE_LAB)
     cells = len(nbformat.read(pytestconfig.rootpath / "labs" / HARDWARE_LAB, as_version=4).cells)
-
-    page.goto(f"{jupyterlab}/lab/tree/{HARDWARE_LAB}")
-    expect(page.get_by_text("| Idle")).to_be_visible(timeout=START_SECONDS * 1000)
-    notebook = page.locator(".jp-Notebook")
-    notebook.locator(".jp-Cell").first.click()
 
     devices = notebook.locator(".jp-OutputArea table", has_text="Apple GPU")
     _run_until(devices, notebook, cells)

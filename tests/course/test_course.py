@@ -1,7 +1,9 @@
 """Preflight, records, the what-if panel and the pictures."""
 
 import html
+import importlib
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -47,6 +49,23 @@ def test_too_little_is_said_before_anything_starts(what, monkeypatch):
     monkeypatch.setattr(fit, "machine", lambda: poor)
     with pytest.raises(LabError, match=r"needs .* of (memory|disk space)"):
         course.preflight(LAB, "smoke")
+
+
+def test_a_missing_package_is_said_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(fit, "find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(LabError, match="not installed: torch") as error:
+        course.preflight("02_hardware_comparison")
+    assert "[labs]" in error.value.remedy
+    course.preflight(LAB)  # needs none
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [((), "digits: embedded"), (("movielens-100k",), "movielens-100k: to fetch")],
+)
+def test_preflight_says_whether_data_are_here(chosen, said, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert said in course.preflight("02_hardware_comparison", "smoke", *chosen)._repr_html_()
 
 
 def test_every_lab_has_both_profiles():
@@ -212,3 +231,29 @@ def test_sentences_keep_their_dollars():
     said = course.say("from $5 to $10").data
     assert "$" not in said
     assert said.count("&#36;") == 2
+
+
+def test_the_code_of_the_package_can_be_shown():
+    shown = course.source(fit.look, course.Exercise.__call__)
+    assert shown.data.startswith("def look() ->")
+    assert "\n\n\ndef __call__(self, answer" in shown.data
+    assert shown.language == "python"
+
+
+def test_progress_is_shown_while_it_lasts(monkeypatch):
+    class Display:
+        shown: ClassVar[list[str]] = []
+
+        def update(self, text):
+            self.shown.append(text.data)
+
+    module = importlib.import_module("enterprise_lab.course.progress")
+    monkeypatch.setattr(module, "display", lambda *_, **__: Display())
+    with course.progress() as tell:
+        tell("half of it", 0.5)
+        tell("more than all", 1.7)
+    assert Display.shown == [
+        f"`{'█' * 10}{'░' * 10}` half of it",
+        f"`{'█' * 20}` more than all",
+        "",
+    ]
