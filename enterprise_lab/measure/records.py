@@ -16,11 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from enterprise_lab.errors import LabError, UnknownNameError, require_finite
 from enterprise_lab.measure.provenance import kit_commit, software
+from enterprise_lab.measure.timing import Measurement
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from enterprise_lab.measure.timing import Measurement
 
 Scalar = str | bool | int | float
 
@@ -101,6 +100,12 @@ def measured(
         versions={**software(), **(versions or {})},
         git_commit=kit_commit(),
     )
+
+
+def measurement_of(record: Record) -> Measurement:
+    """Return a measured figure as it was measured, without what a record doesn't keep."""
+    low, high = (record.value if end is None else end for end in (record.low, record.high))
+    return Measurement(record.value, record.unit, low, high, record.n or 1, doubt=record.doubt)
 
 
 def frame(records: Iterable[Record]) -> DataFrame:

@@ -77,7 +77,7 @@ from enterprise_lab.measure.devices import devices, resident_memory
 from enterprise_lab.measure.energy import EnergyMeter
 from enterprise_lab.measure.libraries import libraries
 from enterprise_lab.measure.memory import PeakMemory
-from enterprise_lab.measure.records import Origin
+from enterprise_lab.measure.records import Origin, measurement_of
 from enterprise_lab.measure.timing import Measurement, measure
 from enterprise_lab.training import jax_cnn, torch_cnn
 from enterprise_lab.training.figures import STEP_SECONDS
@@ -330,7 +330,7 @@ for one in layers:
     limit = min(peak, one.flops_per_byte * bandwidth)
     lines += [
         f"| {one.name} | {one.flops_per_byte:.1f} | {format_si(limit, 'FLOP/s')}"
-        f" | {format_si(one.rate.value, 'FLOP/s')} | {100 * one.rate.value / limit:.0f} % |"
+        f" | {one.rate} | {'' if one.rate.doubt else f'{100 * one.rate.value / limit:.0f} %'} |"
     ]
 of_padding = [
     1 - ((3 * size - 2) / (3 * size)) ** 2 for size in (network.image_size, network.image_size // 2)
@@ -400,7 +400,7 @@ for framework, run in runs.items():
     lines += [
         f"| {framework} | {format_seconds(run.first_step_seconds)} | {run.samples_per_second:,.0f}"
         f" | {100 * run.samples_per_second * image_flops / peak:.0f} % | {len(run.curve)}"
-        f" | {format_seconds(run.seconds)}{'' if run.reached else ', not reached'}"
+        f" | {format_seconds(run.seconds)}{'' if run.reached else ', not reached'}{'?' * bool(run.doubt)}"
         f" | {format_figure(energy.joules, 'J')} ({energy.origin}) | {format_figure(memory_bytes, 'B')} |"
     ]
 notes = [
@@ -408,6 +408,7 @@ notes = [
     "Memory: on a processor what it grew by, on a GPU all in use.",
 ]
 notes += [f"{framework} is left out: {why}" for framework, why in missing.items()]
+notes += [f"? {framework}: {run.doubt}." for framework, run in runs.items() if run.doubt]
 course.say("\n".join(lines) + "\n\n" + " ".join(notes))
 
 # %%
@@ -478,18 +479,19 @@ lines += ["|---:|---|---:|---:|---:|---:|---:|"]
 for one in swept:
     n, precision = int(one.parameters["batch"]), str(one.parameters["precision"])
     if one.metric == STEP_SECONDS and one.parameters["framework"] == reference:
-        guess = expected[precision, n]
+        taken, guess = measurement_of(one), expected[precision, n]
         share = n * image_flops / one.value / quickest[precision]
-        lines += [
-            f"| {n} | {precision} | {format_seconds(one.value)} | {n / one.value:,.0f}"
-            f" | {100 * share:.0f} % | {guess} | {one.value / guess.value:.2f} |"
-        ]
+        row = (
+            f"| {n} | {precision} | {taken} | {n / one.value:,.0f} | {100 * share:.0f} % | {guess}"
+        )
+        lines += [f"{row} | {one.value / guess.value:.2f} |"]
 course.say("\n".join(lines))
 
 # %% [markdown]
-# Three things to see. On the left the lines are flat: the step takes what it takes to *ask* for it. On the
-# right they rise in proportion: the hardware is busy, and a larger batch only takes longer. And bf16 pays
-# only on the right: it makes the arithmetic shorter and halves the bytes, but nothing of the asking.
+# Three things to see. On the left the lines rise slowly: with four times the images a step takes much less
+# than four times as long, since a good part of it is *asking* for it. On the right they rise in proportion:
+# the hardware is busy, and a larger batch only takes longer. And bf16 pays on the right only: it makes the
+# arithmetic shorter and halves the bytes, but nothing of the asking.
 #
 # ### Exercise 3 · How much faster is bf16?
 #
@@ -854,7 +856,7 @@ assert choose_hardware(two, 3600) == "fast"
 
 # %%
 took_step = next(
-    Measurement(one.value, "s", one.low, one.high, one.n)
+    measurement_of(one)
     for one in swept
     if one.metric == STEP_SECONDS
     and [one.parameters[key] for key in ("framework", "batch", "precision")]

@@ -19,6 +19,7 @@ from enterprise_lab.measure.records import (
     append,
     frame,
     measured,
+    measurement_of,
     read,
     recorded,
 )
@@ -260,3 +261,10 @@ def test_what_was_measured_is_recorded_now_and_what_was_estimated_stays_so(tmp_p
     guess = RECORD.model_copy(update={"origin": Origin.ESTIMATED})
     append(tmp_path / "some.jsonl", [RECORD, guess])
     assert [one.origin for one in recorded("some")] == [Origin.RECORDED, Origin.ESTIMATED]
+
+
+def test_a_record_becomes_the_measurement_again():
+    taken = Measurement(2.0, "s", 1.5, 3.0, 7, doubt="others were busy")
+    one = measured("a lab", "step_seconds", taken, device="a chip", source="a clock")
+    assert measurement_of(one) == taken
+    assert measurement_of(RECORD) == Measurement(0.25, "s", 0.25, 0.25, 1)
