@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import subprocess
 import sys
@@ -61,6 +62,15 @@ def test_a_manifest_says_what_a_student_needs(name: str) -> None:
     assert asked.embedded == (name in ("digits", "licence-texts", "minilm"))
     assert asked.embedded or asked.stand_in or name == "movielens-100k"
     assert len(asked.licence.student_may) > 20
+
+
+def test_every_sha256_has_a_source_that_one_can_look_up() -> None:
+    """A named project's file at a commit, or a release of a package."""
+    named = re.compile(r"/blob/[0-9a-f]{40}/|\(commit [0-9a-f]{8,}\)|[\w-]+ \d+(\.\d+)+\b")
+    for one in data.manifests():
+        parts = [one.package] if one.package else [file for file in one.files or () if file.sha256]
+        for part in parts:
+            assert named.search(part.sha256_source), f"{one.name}: {part.sha256_source}"
 
 
 def test_the_weights_of_minilm_are_the_ones_we_know() -> None:
