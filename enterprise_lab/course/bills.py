@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from enterprise_lab import catalog, estimate
 from enterprise_lab.catalog import Accelerator, Instance
+from enterprise_lab.catalog.speeds import TrainingSpeed
 from enterprise_lab.course.hardware_pictures import Bar
+from enterprise_lab.course.lab02 import MINIMUM_SECONDS
 from enterprise_lab.errors import LabError, require_whole
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.estimate.states import training_precision
@@ -18,8 +20,6 @@ from enterprise_lab.shapes import ConvolutionalShape
 from enterprise_lab.training.run import Run
 from enterprise_lab.units import HOUR
 
-LEAST_BILLED_SECONDS = 60
-"""EC2 bills Linux instances by the second, and at least this many: aws.amazon.com/ec2/pricing."""
 _FASTEST_FIRST = ("bf16", "fp16", "tf32", "fp32")
 
 
@@ -82,6 +82,32 @@ def elsewhere(
     return Bill(chip, Origin.ESTIMATED, instance, seconds, _usd(seconds, instance), joules)
 
 
+def estimated_bill(
+    shape: ConvolutionalShape,
+    chip: Accelerator,
+    image_size: int,
+    *,
+    batch: int,
+    images: float,
+    instance: Instance | None,
+) -> Bill:
+    """Estimate the bill of training on so many images on a device, in fp32."""
+    step = estimate.training(
+        shape, global_batch=batch, accelerator=chip, precision="fp32", image_size=image_size
+    ).step_seconds
+    ends = (step.value, step.low or step.value, step.high or step.value)
+    seconds = Span(*(images / batch * end for end in ends))
+    return Bill(chip.name, Origin.ESTIMATED, instance, seconds, _usd(seconds, instance), None)
+
+
+def published_bill(speed: TrainingSpeed, images: float, instance: str) -> Bill:
+    """Return the bill of training on so many images at a published speed."""
+    seconds = Span(*[images / speed.samples_per_second] * 3)
+    name = speed.accelerator if speed.devices == 1 else f"{speed.devices} x {speed.accelerator}"
+    rented = catalog.instance(instance)
+    return Bill(name, Origin.PUBLISHED, rented, seconds, _usd(seconds, rented), None)
+
+
 def step_elsewhere(
     shape: ConvolutionalShape, chip: str, *, image_size: int, batch: int
 ) -> tuple[Estimate, str]:
@@ -107,15 +133,23 @@ def dollars(bills: Sequence[Bill]) -> list[Bar]:
     ]
 
 
+def hours(bills: Sequence[Bill]) -> list[Bar]:
+    """List the hours of trainings, for a picture."""
+    return [
+        Bar(b.device, b.seconds.value / HOUR, b.seconds.low / HOUR, b.seconds.high / HOUR, b.origin)
+        for b in bills
+    ]
+
+
 def joules(bills: Sequence[Bill]) -> list[Bar]:
     """List the joules of bills, for a picture."""
     return [bill.joules for bill in bills if bill.joules]
 
 
-def matching_instance(cores: int) -> Instance:
+def matching_instance(cores: int) -> Instance | None:
     """Return the cheapest instance for steady work without accelerators that has as many cores.
 
-    Raises LabError where no instance of the catalogue has them.
+    None where no instance of the catalogue has them.
     """
     fitting = [
         one
@@ -123,13 +157,9 @@ def matching_instance(cores: int) -> Instance:
         if one.accelerator is None
         and not one.family.startswith("t")  # burstable
         and (one.vcpus or 0) >= cores
+        and _usd_per_hour(one) < float("inf")
     ]
-    if not fitting:
-        raise LabError(
-            f"No instance without accelerators in the catalogue has {cores} cores.",
-            "Compare with one of `elab catalog instances` by hand.",
-        )
-    return min(fitting, key=_usd_per_hour)
+    return min(fitting, key=_usd_per_hour, default=None)
 
 
 def smallest_instance(accelerator: Accelerator) -> Instance | None:
@@ -148,7 +178,7 @@ def _usd(seconds: Span, instance: Instance | None) -> Span | None:
     if instance is None:
         return None
     rate = _usd_per_hour(instance) / HOUR
-    return Span(*(rate * max(LEAST_BILLED_SECONDS, end) for end in seconds))
+    return Span(*(rate * max(MINIMUM_SECONDS, end) for end in seconds))
 
 
 def _usd_per_hour(instance: Instance) -> float:

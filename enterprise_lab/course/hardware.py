@@ -15,19 +15,22 @@ from enterprise_lab.measure.devices import Device, Kind, machine
 from enterprise_lab.measure.rates import COPY, MATMUL, best_of
 from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.this_machine import accelerator_of
-from enterprise_lab.units import format_bytes
+from enterprise_lab.units import GB, TERA, format_bytes
 
 _NAMES = {"cpu": "processor", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "tpu": "TPU"}
 _FASTEST_FIRST: tuple[Kind, ...] = ("tpu", "cuda", "cpu")
 _CHIPS = {
-    "TPU v2": "TPU v2",
-    "TPU v3": "TPU v3",
-    "TPU v4": "TPU v4",
+    "H100 80GB HBM3": "H100-SXM5-80GB",
+    "H100 PCIe": "H100-PCIe-80GB",
+    "H200": "H200-SXM-141GB",
+    "B200": "B200-SXM",
+    "A100 80GB PCIe": "A100-PCIe-80GB",
+    "GeForce RTX 4090": "RTX 4090",
     "TPU v5 lite": "TPU v5e",
     "TPU v5": "TPU v5p",
     "TPU v6 lite": "TPU v6e",
 }
-"""What JAX calls a TPU, and what the catalogue does."""
+"""What drivers call a chip, where the catalogue says it otherwise."""
 
 
 def table_of(found: Sequence[Device]) -> Markdown:
@@ -48,7 +51,7 @@ def choose(wanted: str, found: Sequence[Device]) -> Kind:
     Raises LabError for a kind that isn't here, with the reason.
     """
     require_one_of("device", wanted, ("auto", *_FASTEST_FIRST))
-    here = {one.kind for one in found if one.present}
+    here = {one.kind for one in found if one.usable}
     if wanted == "auto":
         return next(kind for kind in _FASTEST_FIRST if kind in here)
     if wanted not in here:
@@ -61,14 +64,29 @@ def choose(wanted: str, found: Sequence[Device]) -> Kind:
 
 
 def chip_of(kind: Kind, found: Sequence[Device], measured: Sequence[Record]) -> Accelerator:
-    """Return the device to estimate for: this processor by its rates, others by the catalogue.
-
-    Raises LabError for an accelerator that the catalogue doesn't have.
-    """
+    """Return the device to estimate for: by the catalogue, or else by its measured rates."""
     if kind == "cpu":
         return accelerator_of(measured)
-    name = next(one.name for one in found if one.kind == kind and one.present)
-    return catalog.accelerator(_CHIPS.get(name, name.removeprefix("NVIDIA ")))
+    device = next(one for one in found if one.kind == kind and one.usable)
+    name = device.name.removeprefix("NVIDIA ").removeprefix("Tesla ")
+    try:
+        return catalog.accelerator(_CHIPS.get(name, name))
+    except LabError:
+        return _as_measured(device, measured)
+
+
+def _as_measured(device: Device, measured: Sequence[Record]) -> Accelerator:
+    best = best_rates(measured, device.kind)
+    row = {
+        "name": device.name,
+        "vendor": "measured",
+        **{f"{name}_tflops": best[name] / TERA for name in best.keys() - {"memory"}},
+        "memory_gb": (device.memory_bytes or machine().memory_bytes) / GB,
+        "memory_type": "its own",
+        "memory_bandwidth_gb_per_second": best["memory"] / GB,
+        "source": "rates measured here",
+    }
+    return Accelerator.model_validate(row)
 
 
 def instance_of(kind: Kind, chip: Accelerator) -> Instance | None:

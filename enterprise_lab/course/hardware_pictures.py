@@ -34,6 +34,7 @@ _DASHES = {
 }
 _LOG_FROM_RATIO = 20
 _COLUMNS = 3
+_TICKS = 7
 
 
 def _origins(found: Sequence[Origin]) -> str:
@@ -143,8 +144,8 @@ def roofline(roofs: Mapping[str, Roof], points: Sequence[Point]) -> Figure:
         axes.plot(at, rates, color=colour, ls=_DASHES[roof.origin])
         axes.plot(ridge, rates[1], color=colour, markersize=7, **MARKS[roof.origin])
         axes.annotate(
-            f"ridge {ridge:,.3g} FLOP/B", (ridge, rates[1]), xytext=(0, 7 + 12 * (row % 2)),
-            textcoords="offset points", ha="center", color=colour, fontsize=9,
+            f"ridge {ridge:,.3g} FLOP/B", (ridge, rates[1]), xytext=(0, 7),
+            textcoords="offset points", ha="right" if row % 2 else "left", color=colour, fontsize=9,
         )  # fmt: skip
     for row, point in enumerate(points):
         at_point = (point.flops_per_byte, point.flops_per_second / TERA)
@@ -199,12 +200,13 @@ def step_by_batch(series: Mapping[str, Steps], cross: tuple[str, str] | None = N
     """
     figure, ((left, right),) = panels(1, 2, height=4.0)
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(series)}
-    for name, (steps, origin) in series.items():
+    for number, (name, (steps, origin)) in enumerate(series.items()):
         batches = np.array([step.batch for step in steps])
         seconds, low, high = (
             np.array([getattr(step, end) for step in steps]) for end in ("seconds", "low", "high")
         )
-        drawn: Any = {"color": colours[name], "ls": _DASHES[origin], "markersize": 5}
+        size = max(4, 9 - number)  # of series on top of each other all are seen
+        drawn: Any = {"color": colours[name], "ls": _DASHES[origin], "markersize": size}
         left.plot(batches, seconds, **drawn, **MARKS[origin])
         right.plot(batches, batches / seconds, **drawn, **MARKS[origin])
         band: Any = {"color": colours[name], "alpha": _BAND, "linewidth": 0}
@@ -215,7 +217,9 @@ def step_by_batch(series: Mapping[str, Steps], cross: tuple[str, str] | None = N
     for axes, label in ((left, "time of a step"), (right, "images a second")):
         axes.set(xscale="log", yscale="log", xlabel="batch (images)", ylabel=label)
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        every = sorted({step.batch for one in series.values() for step in one.steps})
+        shown = every[:: -(-len(every) // _TICKS)]
+        axes.set_xticks(shown, [str(batch) for batch in shown])
     left.yaxis.set_major_formatter(lambda value, _: format_seconds(value))
     right.yaxis.set_major_formatter(lambda value, _: format_si(value))
     origins = [one.origin for one in series.values()]
@@ -314,6 +318,10 @@ class Bar(NamedTuple):
     origin: Origin
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def bars_by_origin(rows: Sequence[Bar], unit: str, title: str) -> Figure:
     """Draw figures side by side; what is estimated is hollow and hatched."""
     figure, axes = canvas(1.5 + 0.42 * len(rows))
@@ -324,7 +332,7 @@ def bars_by_origin(rows: Sequence[Bar], unit: str, title: str) -> Figure:
         axes.barh(row, bar.value - start, left=start, height=0.6, **_FILL[bar.origin])
         axes.plot([bar.low, bar.high], [row, row], color="black", linewidth=1.5, marker="|")
         axes.annotate(
-            f"{bar.value:,.3g}", (bar.high, row), xytext=(6, 0), textcoords="offset points",
+            _number(bar.value), (bar.high, row), xytext=(6, 0), textcoords="offset points",
             va="center",
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [bar.name for bar in rows])
@@ -380,8 +388,8 @@ def pipeline_curve(
         axes.annotate(
             f"{format_si(chip.images_per_second)} images/s ({chip.origin.value})"
             f" keep {needed:.3g} workers busy",
-            (workers[0], chip.images_per_second), xytext=(0, 7), textcoords="offset points",
-            color=colour, fontsize=9,
+            (workers[-1], chip.images_per_second), xytext=(0, 7), textcoords="offset points",
+            ha="right", color=colour, fontsize=9,
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="workers that decode", ylabel="images a second")
     axes.set_xticks(workers, [str(count) for count in workers], minor=False)

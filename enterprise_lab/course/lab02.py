@@ -12,7 +12,7 @@ from enterprise_lab.course.exercise import Case, Exercise, Mistake
 from enterprise_lab.units import GB, HOUR, TERA
 
 _MILLI = 1e-3
-_MINIMUM_SECONDS = 60
+MINIMUM_SECONDS = 60
 """Charged at least: https://aws.amazon.com/about-aws/whats-new/2017/10/announcing-amazon-ec2-per-second-billing/"""
 
 
@@ -122,6 +122,14 @@ intensity = Exercise(
             )
         ),
         Mistake(
+            _intensity_if_moved(
+                lambda **layer: (
+                    _inputs(**layer) * layer["kernel"] ** 2 + _weights(**layer) + _outputs(**layer)
+                )
+            ),
+            "Neighbouring windows share most of their numbers, and each input is read once.",
+        ),
+        Mistake(
             lambda **case: 1 / _intensity(**case),
             "That is bytes per operation: upside down.",
         ),
@@ -159,7 +167,7 @@ attainable = Exercise(
     mistakes=(
         Mistake(
             lambda **case: max(case["peak_tflops"], _fed(**case)),
-            "Nothing is faster than the chip's peak, and nothing is faster than its memory.",
+            "Two limits hold at once: which of them is reached first?",
         ),
         Mistake(
             lambda **case: case["peak_tflops"],
@@ -173,6 +181,10 @@ attainable = Exercise(
         Mistake(
             lambda **case: _attainable(**case) * TERA / GB,
             "These are GFLOP/s; the task asks for TFLOP/s.",
+        ),
+        Mistake(
+            lambda **case: min(case["peak_tflops"], _fed(**case) * 1000 / 1024),
+            "1 GB/s is 10**9 bytes a second, and 1 TFLOP/s 10**12: a thousand lies between them.",
         ),
         Mistake(
             lambda **case: _attainable(**case) * TERA,
@@ -211,9 +223,9 @@ def _break_even(
 def _images_to_gain(
     cpu_overhead_us: int, cpu_us_per_image: int, gpu_overhead_us: int, gpu_us_per_image: int
 ) -> float:
-    """Return where the two lines cross, in images; infinite where they don't."""
+    """Return where the two lines cross, in images; far beyond any batch where they don't."""
     gained = cpu_us_per_image - gpu_us_per_image
-    return (gpu_overhead_us - cpu_overhead_us) / gained if gained else math.inf
+    return (gpu_overhead_us - cpu_overhead_us) / gained if gained else 1e18
 
 
 def _where_it_can_win(batch: Callable[..., int]) -> Callable[..., int | None]:
@@ -221,18 +233,22 @@ def _where_it_can_win(batch: Callable[..., int]) -> Callable[..., int | None]:
 
 
 def _break_even_case(rng: np.random.Generator) -> Case:
-    """Draw lines that cross, cross at a whole batch, never cross, or cross before one image."""
+    """Draw lines that cross: anywhere, at a whole batch, far out, before one image; or never do."""
     cpu_overhead, cpu_per_image = _pick(rng, 100, 500), _pick(rng, 20, 300)
     gpu_per_image = _pick(rng, 1, cpu_per_image // 4)
     gained = cpu_per_image - gpu_per_image
     gpu_overhead = cpu_overhead + _pick(rng, 300, 3000)
-    match str(rng.choice(["cross", "at a whole batch", "never", "never", "at once", "at once"])):
+    kinds = ["cross", "at a whole batch", "far out", "never", "never", "at once", "at once"]
+    match str(rng.choice(kinds)):
         case "at a whole batch":
             gpu_overhead = cpu_overhead + gained * _pick(rng, 1, 30)
         case "never":
             gpu_per_image = cpu_per_image + _pick(rng, 0, 2) * _pick(rng, 1, 100)
         case "at once":
             gpu_overhead = _pick(rng, 1, cpu_overhead)
+        case "far out":
+            gpu_per_image = cpu_per_image - _pick(rng, 1, 3)
+            gpu_overhead = cpu_overhead + _pick(rng, 100_000, 1_000_000)
     return {
         "cpu_overhead_us": cpu_overhead,
         "cpu_us_per_image": cpu_per_image,
@@ -476,7 +492,7 @@ def _usd(
     images_per_second: float, epochs: int, images: int, start_up_seconds: float, usd_per_hour: float
 ) -> float:
     training_seconds = epochs * images / images_per_second
-    return _charge(max(_MINIMUM_SECONDS, start_up_seconds + training_seconds), usd_per_hour)
+    return _charge(max(MINIMUM_SECONDS, start_up_seconds + training_seconds), usd_per_hour)
 
 
 def _charge(seconds: float, usd_per_hour: float) -> float:
@@ -523,15 +539,15 @@ usd_to_accuracy = Exercise(
             "Some of these runs are shorter than the shortest that can be paid for.",
         ),
         Mistake(
-            _charged_for(lambda start_up, training: start_up + max(_MINIMUM_SECONDS, training)),
+            _charged_for(lambda start_up, training: start_up + max(MINIMUM_SECONDS, training)),
             "The minimum is for all the time the machine runs, starting up included.",
         ),
         Mistake(
-            _charged_for(lambda start_up, training: start_up + training + _MINIMUM_SECONDS),
+            _charged_for(lambda start_up, training: start_up + training + MINIMUM_SECONDS),
             "A minimum isn't added: what does it do to a run that is long enough?",
         ),
         Mistake(
-            _charged_for(lambda start_up, training: min(_MINIMUM_SECONDS, start_up + training)),
+            _charged_for(lambda start_up, training: min(MINIMUM_SECONDS, start_up + training)),
             "At least a minute is charged, not at most.",
         ),
         Mistake(
@@ -574,7 +590,7 @@ def _total(option: dict[str, Any]) -> float:
 
 
 def _bill(option: dict[str, Any]) -> float:
-    return _charge(_total(option), option["usd_per_hour"])
+    return _charge(max(MINIMUM_SECONDS, _total(option)), option["usd_per_hour"])
 
 
 def _in_time(options: Options, deadline_seconds: float) -> Options:
@@ -590,7 +606,8 @@ def _best_in_time(key: Callable[[dict[str, Any]], Any]) -> Callable[..., str | N
 
 
 def _training_bill(option: dict[str, Any]) -> tuple[float, float]:
-    return _charge(option["seconds"], option["usd_per_hour"]), _total(option)
+    billed = max(MINIMUM_SECONDS, option["seconds"])
+    return _charge(billed, option["usd_per_hour"]), _total(option)
 
 
 def _option(rng: np.random.Generator, letter: str) -> dict[str, Any]:
@@ -613,7 +630,23 @@ def _twin(option: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _short_choice_case(rng: np.random.Generator) -> Case:
+    """Draw runs of about the minute that is billed at least."""
+    options = [
+        _option(rng, letter)
+        | {
+            "seconds": _pick(rng, 5, 60),
+            "start_up_seconds": _pick(rng, 5, 30),
+            "usd_per_hour": round(_spread(rng, 1, 8), 2),
+        }
+        for letter in "abcdef"
+    ]
+    return {"options": options, "deadline_seconds": _pick(rng, 40, 90)}
+
+
 def _choice_case(rng: np.random.Generator) -> Case:
+    if rng.random() < 1 / 4:
+        return _short_choice_case(rng)
     options = [_option(rng, letter) for letter in "abcdef"]
     options.append(_twin(options[_pick(rng, 0, len(options) - 1)]))
     deadline = _total(options[_pick(rng, 0, len(options) - 1)])
@@ -660,6 +693,17 @@ choose_hardware = Exercise(
         Mistake(
             _best_in_time(_training_bill),
             "The machine costs money while it starts up, too.",
+        ),
+        Mistake(
+            _best_in_time(lambda o: (o["usd_per_hour"] * _total(o), _total(o))),
+            "Some of these are done in less than the shortest time that can be paid for.",
+        ),
+        Mistake(
+            lambda options, deadline_seconds: _best(
+                [o for o in options if max(MINIMUM_SECONDS, _total(o)) <= deadline_seconds],
+                lambda o: (_bill(o), _total(o)),
+            ),
+            "The minute is on the bill; the result is there sooner.",
         ),
         Mistake(
             _best_in_time(_total),

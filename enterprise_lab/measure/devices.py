@@ -78,6 +78,8 @@ class Device:
     free_bytes: int | None
     precisions: tuple[str, ...]
     note: str
+    usable: bool = True
+    """Whether the libraries installed here can use it, as far as PyTorch and JAX say."""
 
     @property
     def present(self) -> bool:
@@ -185,6 +187,7 @@ def _nvidia() -> list[Device]:
                 f"compute capability {gpu.capability[0]}.{gpu.capability[1]},"
                 f" driver {gpu.driver or 'unknown'}"
             ),
+            usable=not unusable,
         )
         for gpu in gpus
     ]  # fmt: skip
@@ -266,4 +269,4 @@ def _quiet_jax() -> Iterator[None]:
 
 
 def _missing(kind: Kind, why: str) -> Device:
-    return Device(kind, "", None, None, (), why)
+    return Device(kind, "", None, None, (), why, usable=False)

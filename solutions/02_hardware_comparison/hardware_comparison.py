@@ -30,23 +30,33 @@
 # - choose hardware for a deadline by the whole bill, not by the hour.
 #
 # In the enterprise workflow this is the step between the estimate (lab 01) and the order: the trial
-# that decides which machine the real work runs on. Seven exercises, 14 points, about 100 minutes with
+# that decides which machine the real work runs on. Seven exercises, 14 points, about three hours with
 # reading. You need no GPU; where there is one, the lab uses it.
 #
 # <details><summary>Words used in this lab</summary>
 #
+# - **FLOP**: one floating-point operation, a multiplication or an addition; **FLOP/s**: operations a
+#   second. G, T: 10⁹, 10¹². **Peak rate**: what a data sheet promises of them.
 # - **Convolution**: a small window of weights slides over an image; at each place it multiplies what
 #   it sees with its weights and adds up. It has a window for each pair of input and output
 #   **channel** (a grey image has one channel, a colour image three, inner layers dozens).
 # - **ReLU**: negative numbers become zero. **Pooling**: of each 2 × 2 pixels the largest is kept.
+#   **Padding**: zeros around an image, so that windows at its edge have something to see.
 # - **Step**: one batch of images forward, the error backward, the weights moved a little. **Epoch**:
 #   all training images once. **Accuracy**: the share of new images that are classified rightly.
 # - **Eager**: a framework does one operation after another as Python asks for it. **Compiled**: it
-#   first reads the whole step and makes a program of it. **Kernel**: one program on a GPU;
-#   **launching** it takes microseconds, whatever it does.
-# - **fp32**: numbers of 32 bits. **bf16**: of 16 bits, with the range of fp32 and fewer digits.
-# - **Peak rate**: what a data sheet promises of arithmetic; **bandwidth**: bytes a second to and from
-#   memory. **TPU**: Google's chip for matrix products, rented in Google's cloud.
+#   first reads the whole step and makes a program of it. **Launching**: telling a GPU to do one thing;
+#   it takes microseconds, whatever the thing is.
+# - **fp32**: numbers of 32 bits. **fp16**, **bf16**: of 16 bits; bf16 has the range of fp32 and fewer
+#   digits. **tf32**: fp32 rounded for a GPU's fast units. **int8**: whole numbers of 8 bits. **AVX**: a
+#   processor's instructions that work on many numbers at once.
+# - **Bandwidth**: bytes a second to and from memory. **Cache**: a small fast memory near the arithmetic
+#   units, which keeps what was used last. **TPU**: Google's chip for matrix products, rented in Google's
+#   cloud. **T4**, **A10G**, **V100**, **A100**, **H100**: NVIDIA's GPUs for data centres, small to large.
+# - **Instance**: a machine rented by the hour, here from Amazon's **EC2**; a **vCPU** is usually half of
+#   one of its cores. **On demand**: at the price without commitment.
+# - **Median**: half of the samples are above it; a quarter lie below the lower and above the upper
+#   **quartile**. **Outlier**: a sample far outside them.
 # </details>
 
 # %% tags=["parameters"]
@@ -63,10 +73,25 @@ seed: int = 0  # of the first weights and the order of the images
 # %%
 import time
 
+from enterprise_lab import course
+
+started = time.perf_counter()
+preflight = course.preflight("02_hardware_comparison", profile, data_set)
+preflight
+
+# %%
 import numpy as np
 
-from enterprise_lab import catalog, course, data, estimate
-from enterprise_lab.course import bills, hardware, hardware_pictures, lab02, pictures, series
+from enterprise_lab import catalog, data, estimate
+from enterprise_lab.course import (
+    bills,
+    hardware,
+    hardware_pictures,
+    hardware_tables,
+    lab02,
+    pictures,
+    series,
+)
 from enterprise_lab.course.hardware_pictures import Chip, Point, Roof
 from enterprise_lab.course.photographs import photograph, prepare
 from enterprise_lab.course.samples_picture import samples
@@ -87,11 +112,7 @@ from enterprise_lab.training.run import train
 from enterprise_lab.training.small_cnn import SmallCNN
 from enterprise_lab.training.sweep import sweep
 from enterprise_lab.training.trainer import FRAMEWORKS, trainer
-from enterprise_lab.units import HOUR, format_figure, format_seconds, format_si, format_usd
-
-started = time.perf_counter()
-preflight = course.preflight("02_hardware_comparison", profile, data_set)
-preflight
+from enterprise_lab.units import DAY, HOUR, format_seconds, format_si
 
 # %% [markdown]
 # ## 1 · What is here, and what do you expect of it?
@@ -168,10 +189,11 @@ predicted = estimate.training(
 predicted_seconds = predicted.step_seconds.scaled(
     assumed_epochs * steps_per_epoch, "s", f"{assumed_epochs} epochs assumed"
 )
+how_it_knows = predicted.step_seconds.source.partition("; ")[2]
 course.say(
     f"Predicted for {chip.name}: a step of {batch} images in **{predicted.step_seconds}**,"
     f" {batch / predicted.step_seconds.value:,.0f} images a second; {assumed_epochs} epochs of"
-    f" {steps_per_epoch} steps in {predicted_seconds}. It leans on {predicted.step_seconds.source}."
+    f" {steps_per_epoch} steps in {predicted_seconds}. How it knows: {how_it_knows}."
 )
 
 # %% [markdown]
@@ -208,7 +230,7 @@ hardware_pictures.rates_by_size(measured_rates)
 # %% [markdown]
 # Small matrices don't reach the best rate: starting and sharing out the work takes as long as doing it.
 # Small copies can exceed the rate of memory: they stay in caches, which are faster. So "the" speed of a
-# device doesn't exist; there is one for each size, and the best is what a data sheet comes near to.
+# device doesn't exist: there is one for each size, and only the best comes near to a data sheet.
 #
 # ## 3 · The roofline: who limits whom?
 #
@@ -220,10 +242,10 @@ hardware_pictures.rates_by_size(measured_rates)
 #
 # ★★☆ · 15 minutes · 2 points
 #
-# Count it for the forward pass of a convolution with a $k \times k$ kernel, stride 1, padded so that
-# the image keeps its size. For each image, each place and each output channel, a window of
+# Count it for the forward pass of a convolution with windows of $k \times k$, moved by one pixel at a time
+# over an image that is padded so that it keeps its size. For each image, each place and each output channel, a window of
 # $k \times k$ numbers in every input channel is multiplied with its weights and summed. Count a
-# multiply-add as 2 FLOPs. Of bytes count what must move at least: the inputs and the weights are read
+# multiply-add as 2 FLOPs, also where a window hangs over the edge. Of bytes count what must move at least: the inputs and the weights are read
 # once, the outputs written once. Leave out the biases.
 #
 # <details><summary>Hint for "too large": what moves?</summary>
@@ -247,8 +269,8 @@ def convolution_intensity(
 ) -> float:
     """Return the FLOPs per byte of a convolution's forward pass.
 
-    batch: images; image_size: pixels along each side; in_channels, out_channels; kernel: its
-    width k; bytes_per_number: 4 in fp32, 2 in bf16.
+    batch: images; image_size: pixels along each side; in_channels, out_channels; kernel: the
+    width k of a window; bytes_per_number: 4 in fp32, 2 in bf16.
 
     Example: batch=2, image_size=3, in_channels=2, out_channels=2, kernel=3, bytes_per_number=4
     are 1,296 FLOPs and 432 bytes: 3.0 FLOPs a byte.
@@ -277,6 +299,8 @@ assert abs(convolution_intensity(64, 8, 32, 64, 3, 4) - 91.70149253731343) < 1e-
 # ### Exercise 2 · What is attainable?
 #
 # ★☆☆ · 8 minutes · 2 points
+#
+# Write the roofline as a function: the highest rate that work of some intensity can reach on a device.
 #
 # <details><summary>Hint: units</summary>
 #
@@ -324,20 +348,15 @@ hardware_pictures.roofline(
 )
 
 # %%
-lines = ["| layer | FLOP per byte | attainable here | measured | share |"]
-lines += ["|---|---:|---:|---:|---:|"]
-for one in layers:
-    limit = min(peak, one.flops_per_byte * bandwidth)
-    lines += [
-        f"| {one.name} | {one.flops_per_byte:.1f} | {format_si(limit, 'FLOP/s')}"
-        f" | {one.rate} | {'' if one.rate.doubt else f'{100 * one.rate.value / limit:.0f} %'} |"
-    ]
+here, *others = roofs.values()
+hardware_tables.layers(layers, here, dict(zip([*roofs][1:], others, strict=True)))
+
+# %%
 of_padding = [
     1 - ((3 * size - 2) / (3 * size)) ** 2 for size in (network.image_size, network.image_size // 2)
 ]
 course.say(
-    "\n".join(lines)
-    + "\n\nCan a share exceed 100 %? A measured roof is that of matrix products, and we"
+    "Can a share exceed 100 %? A measured roof is that of matrix products, and we"
     " count windows that hang over an image's edge in full. On images this small"
     f" {100 * of_padding[0]:.0f} % of all multiplications, after pooling {100 * of_padding[1]:.0f} %, are"
     " with the zeros of the padding, and a good routine leaves them out."
@@ -346,9 +365,10 @@ course.say(
 # %% [markdown]
 # The first convolution sees one channel: it does little with each number, and its intensity is low. Being
 # so small it doesn't even reach what memory allows: its time goes into starting and into sorting numbers
-# for the arithmetic units. The others use each number a hundred times. Now look where the A100's ridge
-# lies: the same layer is limited by arithmetic here and would be limited by memory there. **A faster chip
-# isn't faster for everything.**
+# for the arithmetic units. The others do dozens of FLOPs with each byte. Now compare the last columns: work
+# that arithmetic limits here may be limited by memory under a roof that is a thousand times higher, as its
+# ridge lies further to the right. (The TPU's roof is for bf16: there each number has half the bytes, and
+# all intensities double.) **A faster chip isn't faster for everything.**
 #
 # ## 4 · One network, two frameworks, three ways
 #
@@ -391,25 +411,7 @@ hardware_pictures.accuracy_curves(
 )
 
 # %%
-lines = [
-    "| framework | first step | images/s | share of peak | epochs | to the target | energy | memory |"
-]
-lines += ["|---" + 7 * "|---:" + "|"]
-for framework, run in runs.items():
-    energy, memory_bytes = trained_with[framework]
-    lines += [
-        f"| {framework} | {format_seconds(run.first_step_seconds)} | {run.samples_per_second:,.0f}"
-        f" | {100 * run.samples_per_second * image_flops / peak:.0f} % | {len(run.curve)}"
-        f" | {format_seconds(run.seconds)}{'' if run.reached else ', not reached'}{'?' * bool(run.doubt)}"
-        f" | {format_figure(energy.joules, 'J')} ({energy.origin}) | {format_figure(memory_bytes, 'B')} |"
-    ]
-notes = [
-    f"Energy: {energy.source}.",
-    "Memory: on a processor what it grew by, on a GPU all in use.",
-]
-notes += [f"{framework} is left out: {why}" for framework, why in missing.items()]
-notes += [f"? {framework}: {run.doubt}." for framework, run in runs.items() if run.doubt]
-course.say("\n".join(lines) + "\n\n" + " ".join(notes))
+hardware_tables.trainings(runs, trained_with, missing, image_flops=image_flops, peak=peak)
 
 # %%
 reference = next(iter(runs))
@@ -417,17 +419,23 @@ eager, last = runs[reference], list(runs.values())[-1]
 apart = max(abs(a.loss / b.loss - 1) for a, b in zip(eager.curve, last.curve, strict=False))
 first_apart, tolerance = abs(eager.curve[0].loss / last.curve[0].loss - 1), 1e-4
 course.say(
-    f"Mean losses of the first epoch: {eager.framework} {eager.curve[0].loss:.5f}, {last.framework}"
-    f" {last.curve[0].loss:.5f}; they are {first_apart:.1e} apart, {'' if first_apart < tolerance else 'not '}"
+    f"Mean losses of the first epoch: {eager.framework} {eager.curve[0].loss:.8f}, {last.framework}"
+    f" {last.curve[0].loss:.8f}; they are {first_apart:.1e} apart, {'' if first_apart < tolerance else 'not '}"
     f"within the {tolerance:g} that this kit asks of its frameworks; over all epochs {apart:.1e} at most. They add the same numbers in another order, and each sum is rounded; every step"
     f" then carries the difference on. That is why a seed promises the same figures on the same machine and"
     f" software only."
 )
 
 # %% [markdown]
-# **Explain.** Compiling is paid once. It is worth it when the steps that follow save more than it took:
-# over a run of seconds seldom, over days nearly always. And there may be little to save: a convolution
-# is a library's routine in all three; what a compiler can join is what lies between them.
+# **Explain.** Compiling is paid once, and it is worth it if the steps that follow are quicker:
+
+# %%
+hardware_tables.payback(runs, reference)
+
+# %% [markdown]
+# So look at the rate of steps first. There may be little to gain: a convolution is a library's routine in
+# all three, and what a compiler can join is what lies between them. On a GPU, where each of these small
+# operations is launched apart, there is more of it.
 #
 # | when you choose a framework | PyTorch | PyTorch compiled | JAX |
 # |---|---|---|---|
@@ -472,26 +480,14 @@ for precision in precisions:
 hardware_pictures.step_by_batch(drawn)
 
 # %%
-lines = [
-    "| batch | format | measured | images/s | share of peak | predicted | measured / predicted |"
-]
-lines += ["|---:|---|---:|---:|---:|---:|---:|"]
-for one in swept:
-    n, precision = int(one.parameters["batch"]), str(one.parameters["precision"])
-    if one.metric == STEP_SECONDS and one.parameters["framework"] == reference:
-        taken, guess = measurement_of(one), expected[precision, n]
-        share = n * image_flops / one.value / quickest[precision]
-        row = (
-            f"| {n} | {precision} | {taken} | {n / one.value:,.0f} | {100 * share:.0f} % | {guess}"
-        )
-        lines += [f"{row} | {one.value / guess.value:.2f} |"]
-course.say("\n".join(lines))
+hardware_tables.steps(swept, expected, quickest, framework=reference, image_flops=image_flops)
 
 # %% [markdown]
 # Three things to see. On the left the lines rise slowly: with four times the images a step takes much less
 # than four times as long, since a good part of it is *asking* for it. On the right they rise in proportion:
 # the hardware is busy, and a larger batch only takes longer. And bf16 pays on the right only: it makes the
-# arithmetic shorter and halves the bytes, but nothing of the asking.
+# arithmetic shorter and halves the bytes, but nothing of the asking. (Compare the frameworks with one image:
+# whoever asks for a whole step at once has less asking to do.)
 #
 # ### Exercise 3 · How much faster is bf16?
 #
@@ -541,12 +537,16 @@ assert abs(bf16_speedup(1e13, 1e9, 10, 40, 1000) - 4) < 1e-9
 # %% [markdown]
 # ## 6 · Where the CPU wins
 #
-# Now the colleague's GPU. Below are the steps of the same network on chips that aren't here: estimated,
-# or recorded where somebody has run this lab on one. The estimator was fitted to published speeds of a
-# network that is hundreds of times larger, so its intervals are wide here: see what it says of itself.
+# Now the colleague's GPU. These are chips that aren't here, as their data sheets have them:
 
 # %%
 rivals = ("T4", "A100-SXM4-40GB", "H100-SXM5-80GB", "TPU v5e")
+hardware_tables.chips([catalog.accelerator(name) for name in rivals])
+
+# %% [markdown]
+# Their steps on our network are *estimated*, or *recorded* where somebody has run this lab on one.
+
+# %%
 other_batches = sorted({1, 4, 16, 64, 256, 1024, 4096, *batches})
 compared = {f"here, {reference}": drawn[f"{reference}, fp32"]}
 for name in rivals:
@@ -562,21 +562,26 @@ compared |= series.recorded_series(network, besides=chip.name)
 hardware_pictures.step_by_batch(compared, cross=(f"here, {reference}", "A100-SXM4-40GB, bf16"))
 
 # %%
+a100, _ = bills.step_elsewhere(
+    network.shape, "A100-SXM4-40GB", image_size=network.image_size, batch=batch
+)
 there_is = {step.batch: step.seconds for step in compared["A100-SXM4-40GB, bf16"].steps}
 here_is = {step.batch: step.seconds for step in compared[f"here, {reference}"].steps}
 largest = max(here_is)
 course.say(
     f"Your second guess: a step of {batch} images takes an A100 about {format_seconds(there_is[batch])},"
     f" estimated, and this machine {format_seconds(here_is[batch])}, measured: **{here_is[batch] / there_is[batch]:.1f}"
-    f" times** as long. With one image it is {here_is[1] / there_is[1]:.1f} times, with {largest} images"
-    f" {here_is[largest] / there_is[largest]:.0f} times, while the A100 offers"
-    f" {catalog.accelerator('A100-SXM4-40GB').peak_flops('fp32') / peak:.0f} times the fp32 rate."
+    f" times** as long. With one image it takes {here_is[1] / there_is[1]:.1f} times as long, with {largest}"
+    f" images {here_is[largest] / there_is[largest]:.0f} times; by its data sheet the A100 multiplies"
+    f" {catalog.accelerator('A100-SXM4-40GB').peak_flops('bf16') / peak:.0f} times as fast, in bf16. How the"
+    f" estimator knows: {a100.source.partition('; ')[2]}."
 )
 
 # %% [markdown]
-# The GPUs' lines are flat up to thousands of images: they spend the step waiting for the next launch, and
-# more expensive ones wait just as long. Only with large batches do they part. This is what makes small
-# models on large GPUs so common a waste.
+# Up to hundreds of images the chips share one flat line. That is the estimator's assumption, not an
+# observation: it takes launching to cost the same on all of them, and no published row tests that for a
+# network this small. What is safe to say: a step can't be shorter than its launches, whatever the chip, and
+# only with large batches does a better one show. Small models on large GPUs are a common waste.
 #
 # ### Exercise 4 · From which batch on does the GPU win?
 #
@@ -584,7 +589,7 @@ course.say(
 #
 # Let a step take a fixed overhead and then as long for each image, on a CPU and on a GPU, in whole
 # microseconds. Return the smallest whole batch with which the GPU's step is *shorter* (not equal), or
-# `None` if there is none.
+# `None` if there is none. (A GPU that starts sooner is, in these cases, faster with each image as well.)
 #
 # <details><summary>Hint: draw it</summary>
 #
@@ -634,17 +639,17 @@ published = {
     for row in catalog.training_speeds()
     if row.model == "resnet50" and row.devices == 1
 }
-a100 = published["A100-SXM4-80GB", "fp16"]
-workers_needed = a100 * decoding.value
-p4d = catalog.instance("p4d.24xlarge")
+rate = published["A100-SXM4-80GB", "fp16"]
+machine = catalog.instance("p4de.24xlarge")
 course.say(
-    f"Preparing one photograph on one core here: {decoding}. An A100 trains ResNet-50 on {a100:,.0f} such images a"
-    f" second (published): that keeps **{workers_needed:.0f} cores** like this busy. A"
-    f" {p4d.name} has {p4d.vcpus} vCPUs for {p4d.accelerator_count:.0f} GPUs, {p4d.vcpus / p4d.accelerator_count:.0f} for each."
+    f"Preparing one photograph on one core here: {decoding}. An A100 trains ResNet-50 on {rate:,.0f} such images"
+    f" a second (published): that keeps **{rate * decoding.value:.0f} cores** like this busy. A {machine.name} has"
+    f" {machine.vcpus} vCPUs for {machine.accelerator_count:.0f} GPUs,"
+    f" {machine.vcpus / machine.accelerator_count:.0f} for each, and two vCPUs are usually one core."
 )
 
 # %%
-chips = {"A100": a100, "V100": published["V100-SXM2-16GB", "fp16"]}
+chips = {"A100": rate, "V100": published["V100-SXM2-16GB", "fp16"]}
 hardware_pictures.pipeline_curve(
     {name: Chip(rate, Origin.PUBLISHED) for name, rate in chips.items()},
     decoding.value,
@@ -652,12 +657,16 @@ hardware_pictures.pipeline_curve(
 )
 
 # %% [markdown]
-# This is Amdahl's law at work: what isn't made faster decides in the end. Twice the chip gives nothing
-# where the loader is the limit, and everything costs the same.
+# Beyond the bend more workers give nothing, before it a better chip gives nothing, though it is paid for in
+# full. (Where loading and training take turns instead of overlapping, this is Amdahl's law: what isn't made
+# faster decides in the end.)
 #
 # ### Exercise 5 · The input pipeline
 #
 # ★★☆ · 12 minutes · 2 points
+#
+# **Workers** prepare images side by side; with **prefetching** they prepare the next batch while the chip
+# works on this one. Write the function that says how many images a second a training gets through.
 #
 # <details><summary>Hint: prefetching</summary>
 #
@@ -700,8 +709,9 @@ assert abs(images_per_second(10, 5, 100, 100, False) - 1000 / 3) < 1e-9
 #
 # ★☆☆ · 10 minutes · 2 points
 #
-# EC2 bills Linux machines by the second, but at least one minute. A machine is paid for from its start,
-# also while it boots and installs.
+# Write the function that computes the bill of a training until the target is reached. EC2 bills Linux
+# machines by the second, but at least one minute. A machine is paid for from its start, also while it boots
+# and installs.
 #
 # <details><summary>Hint: in which order?</summary>
 #
@@ -740,9 +750,11 @@ assert abs(usd_to_accuracy(100, 36, 1000, 3240, 1) - 1) < 1e-9
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Think about it.** Your guess from the beginning: what does it cost to train this network to the target?
-# Below, for this machine by the clock and priced as the cheapest EC2 instance without a GPU that has as
-# many cores, for others estimated with as many steps as the network needed here; each without start-up.
+# **Think about it.** Your third guess: what does it cost to train this network to the target? Below, for this
+# machine by the clock, priced as the cheapest EC2 instance without a GPU that has as many cores; for others
+# estimated, with as many steps as the network needed here; each without start-up. Where training takes less
+# than the minute that is billed at least, a bar is the price of a minute of the smallest machine with such a
+# chip: a T4, A10G, V100 or H100 can be rented alone, an A100 only eight at a time.
 
 # %%
 instance = hardware.instance_of(kind, chip)
@@ -751,7 +763,7 @@ there = [
     bills.elsewhere(
         network.shape, name, image_size=network.image_size, batch=batch, steps=runs[reference].steps
     )
-    for name in ("T4", "A10G", "V100-SXM2-16GB", "A100-SXM4-40GB", "H100-SXM5-80GB")
+    for name in ("T4", "A10G", "V100-SXM2-16GB", "A100-SXM4-40GB", "H100-SXM5-80GB", "TPU v5e")
 ]
 hardware_pictures.bars_by_origin(
     bills.dollars([here, *there]), "USD", "dollars to the target accuracy"
@@ -761,16 +773,17 @@ hardware_pictures.bars_by_origin(
 hardware_pictures.bars_by_origin(bills.joules([here, *there]), "J", "energy to the target accuracy")
 
 # %%
-cheapest, p4d_bill = min(there, key=lambda bill: bill.usd.value), there[3]
+billed = {bill.device: 100 * bill.usd.value for bill in there if bill.usd}
+cheapest = min(billed, key=billed.get)
 mine = (
     f"{100 * here.usd.value:.2g} cents" if here.usd else "nothing at EC2, which has no such device"
 )
 course.say(
-    f"Here it costs {mine}; on the cheapest GPU, {cheapest.device}, {100 * cheapest.usd.value:.2g} cents; on a"
-    f" {p4d_bill.instance.name}, of whose eight GPUs seven have nothing to do, {100 * p4d_bill.usd.value:.0f}."
-    f" Where training takes less than the {bills.LEAST_BILLED_SECONDS} seconds that EC2 bills at least, the bill"
-    f" is the price of a minute, whatever the chip. Of the GPUs' energy the bars show an upper bound: the board's"
-    f" full power, which steps this small don't draw."
+    f"Here it costs **{mine}**; on the cheapest GPU, {cheapest}, {billed[cheapest]:.2g} cents; on an A100"
+    f" {billed['A100-SXM4-40GB']:.0f} cents, as seven more are paid for that have nothing to do. The TPU has no"
+    f" bar among the dollars: the catalogue has no prices of Google's. The energies are not quite alike: a"
+    f" processor's is that of the vCPUs in use, by published averages or a counter; a chip's is its board's"
+    f" full power for the estimated time, more than steps this small draw."
 )
 
 # %% [markdown]
@@ -779,31 +792,27 @@ course.say(
 
 # %%
 imagenet_images = 90 * 1_281_167
+speeds = {("V100-SXM2-16GB", 1): "p3.2xlarge", ("A100-SXM4-80GB", 8): "p4de.24xlarge"}
+large = [
+    bills.published_bill(row, imagenet_images, speeds[row.accelerator, row.devices])
+    for row in catalog.training_speeds()
+    if (row.accelerator, row.devices) in speeds and row.precision == "fp16" and row.image_size
+]
 resnet = catalog.model("resnet50").shape
-lines = ["| device | origin | images/s | whole training | on demand |", "|---|---|---:|---:|---:|"]
-on_this = estimate.training(
-    resnet, global_batch=32, accelerator=chip, precision="fp32", image_size=224
-)
-rate_here = on_this.step_seconds.rate_of(32, "images/s", "ResNet-50")
-seconds_here = Estimate(imagenet_images / rate_here.value, "s", "at that rate")
-rows = [(chip.name, "estimated", rate_here.value, seconds_here.value, instance and instance.name)]
-for name, where in (("V100-SXM2-16GB", "p3.2xlarge"), ("A100-SXM4-80GB", "p4de.24xlarge")):
-    count = catalog.instance(where).accelerator_count
-    speed = published[name, "fp16"]
-    rows += [(f"1 of {count:.0f} x {name}", "published", speed, imagenet_images / speed, where)]
-for name, origin, speed, seconds, where in rows:
-    cost = (
-        f"{format_usd(seconds / HOUR * catalog.price(where).usd_per_hour)} ({where})"
-        if where
-        else "–"
-    )
-    lines += [f"| {name} | {origin} | {speed:,.1f} | {format_seconds(seconds)} | {cost} |"]
-course.say("\n".join(lines))
+large += [
+    bills.estimated_bill(resnet, chip, 224, batch=32, images=imagenet_images, instance=instance)
+]
+large += [bills.elsewhere(resnet, "T4", image_size=224, batch=128, steps=imagenet_images // 128)]
+hardware_pictures.bars_by_origin(bills.dollars(large), "USD", "dollars for 90 epochs of ImageNet")
+
+# %%
+hardware_pictures.bars_by_origin(bills.hours(large), "hours", "90 epochs of ImageNet")
 
 # %% [markdown]
-# The order turns round. Nothing about the devices has changed: the work has grown by orders of magnitude
-# for each image, and with it the part that a GPU is good at. (The A100's price is that of all eight GPUs of
-# its machine; sharing the work among them, the bill is about an eighth.)
+# The order turns round. Nothing about the devices has changed: the work has grown by orders of magnitude for
+# each image, and with it the part that a GPU is good at. Eight GPUs together are the fastest and, because all
+# of them work, not dear. (This machine's bar is for its cores alone; machines with many more take days instead
+# of months, for about the same money.)
 #
 # ### Exercise 7 · Hardware for a deadline
 #
@@ -842,6 +851,11 @@ def choose_hardware(options: list[dict], deadline_seconds: float) -> str | None:
 lab02.choose_hardware(choose_hardware)
 ### BEGIN HIDDEN TESTS
 assert choose_hardware([], 10) is None
+short = [
+    {"name": "dear", "seconds": 20, "start_up_seconds": 10, "usd_per_hour": 10},
+    {"name": "long", "seconds": 60, "start_up_seconds": 20, "usd_per_hour": 4.5},
+]
+assert choose_hardware(short, 100) == "long"
 two = [
     {"name": "slow", "seconds": 3600, "start_up_seconds": 0, "usd_per_hour": 1},
     {"name": "fast", "seconds": 1800, "start_up_seconds": 0, "usd_per_hour": 2},
@@ -850,6 +864,22 @@ assert choose_hardware(two, 3600) == "fast"
 ### END HIDDEN TESTS
 
 # %% [markdown]
+# And with the lab's own figures? Both tasks, with three minutes to start a machine, by the kit's answer to
+# exercise 7:
+
+# %%
+hardware_tables.decisions(
+    {
+        "digits to the target": hardware_tables.options([here, *there], 180),
+        "ImageNet, 90 epochs": hardware_tables.options(large, 180),
+    },
+    deadlines=[10 * 60, 4 * HOUR, 2 * DAY, 365 * DAY],
+)
+
+# %% [markdown]
+# Before you order, ask what isn't in this table: does the model fit the chip's memory (lab 01), how many
+# hours is the machine idle, who waits for a result, and would spot prices or an own machine do (lab 09)?
+#
 # ## 9 · Predicted beside measured
 #
 # You have guessed; so has the estimator, in the first section. Here is what the clock said.
@@ -881,12 +911,14 @@ pictures.predicted_beside_measured(
 
 # %%
 inside = predicted.step_seconds.low <= took_step.value <= predicted.step_seconds.high
+off_by = took_training / predicted_seconds.value
 course.say(
-    f"The step took {format_seconds(took_step.value)}, {took_step.value / predicted.step_seconds.value:.2f}"
-    f" times what was predicted, {'inside' if inside else '**outside**'} the interval. The estimator knows this"
-    f" device by its rates and was fitted to other networks on a processor like it. Training took"
-    f" {len(runs['PyTorch'].curve)} epochs where {assumed_epochs} were assumed: that guess is no formula, and it"
-    f" is the larger part of what a budget gets wrong. Try small before you rent large."
+    f"A step in the sweep took {took_step}: {took_step.value / predicted.step_seconds.value:.2f} times what was"
+    f" predicted, {'inside' if inside else '**outside**'} the interval. Training took"
+    f" {len(runs[reference].curve)} epochs where {assumed_epochs} were assumed,"
+    f" {len(runs[reference].curve) / assumed_epochs:.2f} times as many; together it took {off_by:.2f} times as long"
+    f" as predicted. Errors may cancel, and they may multiply; how many epochs a network needs is the one that no"
+    f" formula bounds. Try small before you rent large."
 )
 
 # %% [markdown]
@@ -913,8 +945,10 @@ course.record(
 #
 # You can measure a device instead of believing its data sheet, place a piece of work under its roof, and
 # say what limits it: arithmetic, memory, launches or its supply of data. And you can answer the three
-# colleagues: for the digits, the laptop; for photographs by the million, the GPU, if somebody feeds it; and
-# the TPU is a roof like the others, with a price of its own.
+# colleagues. For the digits the laptop will do: it is done before a rented machine has started. For
+# photographs by the million the GPU pays, if somebody feeds it. And the TPU? By its data sheet and our
+# estimates it is a chip like the large GPUs; whether it is cheaper depends on a price that this kit doesn't
+# have. Ask for it, and multiply.
 #
 # What this lab doesn't say: intervals for small networks on GPUs are wide, because no published row has any.
 # Where you have a GPU, run the lab on it: then its line is measured.

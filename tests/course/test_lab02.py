@@ -24,7 +24,7 @@ def attainable(flops_per_byte, peak_tflops, bandwidth_gb_per_second):
 
 
 def break_even(cpu_overhead_us, cpu_us_per_image, gpu_overhead_us, gpu_us_per_image):
-    for batch in range(1, 1000):
+    for batch in range(1, 1_100_000):
         cpu = cpu_overhead_us + batch * cpu_us_per_image
         if gpu_overhead_us + batch * gpu_us_per_image < cpu:
             return batch
@@ -56,7 +56,7 @@ def choose(options, deadline_seconds):
         took = o["seconds"] + o["start_up_seconds"]
         if took > deadline_seconds:
             continue
-        rank = (took * o["usd_per_hour"], took)
+        rank = (max(60, took) * o["usd_per_hour"], took)
         if best is None or rank < best[0]:
             best = (rank, o["name"])
     return best and best[1]
@@ -233,8 +233,16 @@ def first_by(key):
     return wrong
 
 
+def took(option):
+    return option["seconds"] + option["start_up_seconds"]
+
+
 def cost(option):
-    return (option["seconds"] + option["start_up_seconds"]) * option["usd_per_hour"]
+    return max(60, took(option)) * option["usd_per_hour"]
+
+
+def minute_of_deadline(options, deadline_seconds):
+    return choose([o for o in options if max(60, took(o)) <= deadline_seconds], deadline_seconds)
 
 
 def cheapest_then_checked(options, deadline_seconds):
@@ -252,13 +260,25 @@ WRONG = [
     (lab02.intensity, intensity_moving(lambda i, w, _o, _n: i + w), "written somewhere"),
     (lab02.intensity, intensity_moving(lambda _i, w, o, _n: w + o), "what else is read"),
     (lab02.intensity, lambda **c: intensity(**c | {"bytes_per_number": 1}), "per byte"),
+    (
+        lab02.intensity,
+        lambda **c: intensity_moving(lambda i, w, o, _n: i * c["kernel"] ** 2 + w + o)(**c),
+        "read once",
+    ),
     (lab02.intensity, side_not_squared, "two sides"),
     (lab02.intensity, lambda **c: intensity(**c) / c["image_size"], "two sides"),
     (lab02.intensity, kernel_not_squared, "kernel is a square"),
     (lab02.intensity, lambda **c: 1 / intensity(**c), "upside down"),
-    (lab02.attainable, larger_of_two, "nothing is faster than its memory"),
+    (lab02.attainable, larger_of_two, "reached first"),
     (lab02.attainable, lambda **c: c["peak_tflops"], "Can memory always keep up"),
     (lab02.attainable, gigabytes_for_terabytes, "same unit"),
+    (
+        lab02.attainable,
+        lambda flops_per_byte, peak_tflops, bandwidth_gb_per_second: min(
+            peak_tflops, flops_per_byte * bandwidth_gb_per_second / 1024
+        ),
+        "a thousand lies between",
+    ),
     (lab02.attainable, lambda **c: attainable(**c | {"peak_tflops": math.inf}), "its peak"),
     (lab02.attainable, lambda **c: 1000 * attainable(**c), "GFLOP/s"),
     (lab02.attainable, lambda **c: 1e12 * attainable(**c), "asks for TFLOP/s"),
@@ -346,10 +366,16 @@ WRONG = [
     (lab02.choose_hardware, deadline_for_training_only, "when is it done"),
     (
         lab02.choose_hardware,
-        first_by(lambda o: (o["seconds"] * o["usd_per_hour"], o["seconds"])),
+        first_by(lambda o: (max(60, o["seconds"]) * o["usd_per_hour"], took(o))),
         "costs money while it starts",
     ),
-    (lab02.choose_hardware, first_by(lambda o: o["seconds"] + o["start_up_seconds"]), "fastest"),
+    (
+        lab02.choose_hardware,
+        first_by(lambda o: (took(o) * o["usd_per_hour"], took(o))),
+        "can be paid for",
+    ),
+    (lab02.choose_hardware, minute_of_deadline, "there sooner"),
+    (lab02.choose_hardware, first_by(took), "fastest"),
     (lab02.choose_hardware, first_by(lambda o: o["usd_per_hour"]), "rented longer"),
     (lab02.choose_hardware, cheapest_then_checked, "first sort out"),
     (
