@@ -1,15 +1,17 @@
 """Bringing one file here, over HTTP or from a mirror folder: resumed, bounded, verified.
 
 What has arrived of a file lies beside it in the folder `.incoming`, as `.NAME.part`, with the
-server's validator in `.NAME.part.from`. A killed or cut-off download goes on from there (RFC 9110,
-sections 13.1.5 and 14: Range with If-Range). pooch calls this, and hands the file on when its
-sha256 holds.
+address and the server's validator in `.NAME.part.from`. A killed or cut-off download goes on from
+there (RFC 9110, sections 13.1.5 and 14: Range with If-Range). pooch calls this, and hands the file
+on when its sha256 holds.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +69,8 @@ def obtain(file: RemoteFile, target: Path, mirror: Path | None) -> None:
 
 def put_in_place(verified: Path, target: Path) -> None:
     """Move a file to where it is handed out from, and drop what its download needed."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
     verified.replace(target)
     forget_part(target)
 
@@ -75,7 +79,7 @@ def forget_part(target: Path) -> None:
     """Drop what has arrived of a file."""
     part = part_of(target)
     part.unlink(missing_ok=True)
-    _validator_file(part).unlink(missing_ok=True)
+    _origin_file(part).unlink(missing_ok=True)
     with suppress(OSError):  # while another file's part is there
         part.parent.rmdir()
 
@@ -101,19 +105,22 @@ def part_of(target: Path) -> Path:
     return target.parent / ".incoming" / f".{target.name}.part"
 
 
-def _validator_file(part: Path) -> Path:
+def _origin_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.from")
 
 
 def copy(source: Path, part: Path, file: RemoteFile) -> None:
     """Copy a mirror's file, verified where its sha256 is recorded. Raises DownloadError."""
     mend = "Put the file there that the manifest describes, or unset ENTERPRISE_LAB_MIRROR."
+    _origin_file(part).unlink(missing_ok=True)
     try:
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise DownloadError(f"The mirror's {source} is not a plain file.", mend)
         with source.open("rb") as stream, part.open("wb") as sink:
             for chunk in iter(lambda: stream.read(CHUNK), b""):
                 _write(sink, chunk, _limit(file), str(source))
             _flush(sink)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if error.filename != str(source):
             raise
         raise DownloadError(f"The mirror's {source} cannot be read: {error.strerror}.", mend) from (
@@ -124,11 +131,18 @@ def copy(source: Path, part: Path, file: RemoteFile) -> None:
         raise DownloadError(f"The mirror's {source} {fault}.", mend)
 
 
-def bring_unrecorded(file: RemoteFile, part: Path) -> None:
-    """Download a file of which nothing is known but a bound. Raises DownloadError."""
+def bring_unrecorded(file: RemoteFile, part: Path) -> str:
+    """Download a file of which nothing is known but a bound, unless it arrived whole before.
+
+    Return the address it is from. Raises DownloadError.
+    """
+    match _origin(part):
+        case [address, _, "whole"] if address in file.addresses and part.exists():
+            return address
     failures = []
-    for address in file.addresses:
-        part.unlink(missing_ok=True)
+    for address in sorted(file.addresses, key=lambda one: not _validator(part, one)):
+        if not _validator(part, address):  # nothing tells whether it is of the same version
+            part.unlink(missing_ok=True)
         try:
             _receive(address, part, file)
         except _CutOffError as error:
@@ -136,7 +150,9 @@ def bring_unrecorded(file: RemoteFile, part: Path) -> None:
         except DownloadError as error:
             failures.append(error)
         else:
-            return
+            with _origin_file(part).open("a", encoding="utf-8") as sink:
+                sink.write("whole\n")
+            return address
     raise _together(failures)
 
 
@@ -203,7 +219,7 @@ def _receive(address: str, part: Path, file: RemoteFile) -> None:
                 return
             begin = _begin(answer, address, part, file)
             if not begin:
-                _keep_validator(part, address, answer)
+                _note_origin(part, address, answer)
             with part.open("ab" if begin else "wb") as sink, _bar(file, begin) as bar:
                 for chunk in answer.raw.stream(CHUNK, decode_content=False):
                     _write(sink, chunk, _limit(file), address)
@@ -279,21 +295,26 @@ def _flush(sink: BinaryIO) -> None:
     os.fsync(sink.fileno())
 
 
-def _keep_validator(part: Path, address: str, answer: requests.Response) -> None:
-    """Note what identifies the server's version, before the first byte of it is kept."""
+def _note_origin(part: Path, address: str, answer: requests.Response) -> None:
+    """Note the address and what identifies the server's version, before the first byte is kept."""
     part.unlink(missing_ok=True)
     tag = answer.headers.get("ETag", "")
     strong = tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
-    _validator_file(part).write_text(f"{address}\n{strong}\n", encoding="utf-8")
+    _origin_file(part).write_text(f"{address}\n{strong}\n", encoding="utf-8")
+
+
+def _origin(part: Path) -> list[str]:
+    """Return a part's address, the server's validator, and "whole" where nothing is missing."""
+    try:
+        return _origin_file(part).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def _validator(part: Path, address: str) -> str:
     """Return the validator to resume with; none for another address, where the sha256 decides."""
-    try:
-        kept = _validator_file(part).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return kept[1] if len(kept) == 2 and kept[0] == address else ""
+    kept = _origin(part)
+    return kept[1] if len(kept) > 1 and kept[0] == address else ""
 
 
 @contextmanager

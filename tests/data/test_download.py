@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import signal
@@ -16,7 +17,6 @@ import pytest
 from enterprise_lab import data
 from enterprise_lab.data import download, store
 from enterprise_lab.data.errors import DataError
-from enterprise_lab.errors import LabError
 
 from .conftest import Server, Workshop, file_of
 
@@ -252,16 +252,12 @@ def test_a_file_that_was_harmed_is_refused_and_fetched_again(big: Path, harm: st
     else:
         other = big.parent.parent / "other"
         big.rename(other)
-        big.symlink_to(other) if harm == "link" else big.mkdir()
+        big.symlink_to(other) if harm == "link" else (big / "inner").mkdir(parents=True)
 
     told = "has" if harm in ("truncated", "swapped") else "is not a plain file"
     assert (data.state("big") == "at hand") == (harm in ("swapped", "link"))
     with pytest.raises(DataError, match=f"a.bin {told}"):
         data.at_hand("big")
-    if harm == "folder":
-        with pytest.raises(LabError):
-            data.fetch("big")
-        return
     data.fetch("big")
     assert big.read_bytes() == CONTENT
     assert not big.is_symlink()
@@ -331,13 +327,19 @@ class TestMirror:
             (CONTENT[:-1], "has 2,999,999 bytes instead of 3,000,000"),
             (CONTENT + b"!", "holds more than the 3,000,000 bytes"),
             (bytes(len(CONTENT)), "has the sha256"),
+            ("folder", "is not a plain file"),
+            ("pipe", "is not a plain file"),
         ],
     )
     def test_a_wrong_file_of_it_is_named(
-        self, mirrored: Path, big: Path, content: bytes | None, told: str
+        self, mirrored: Path, big: Path, content: bytes | str | None, told: str
     ) -> None:
         mirrored.unlink()
-        if content is not None:
+        if content == "folder":
+            mirrored.mkdir()
+        elif content == "pipe":
+            os.mkfifo(mirrored)
+        elif isinstance(content, bytes):
             mirrored.write_bytes(content)
 
         with pytest.raises(DataError, match=f"mirror/big/a.bin {told}"):

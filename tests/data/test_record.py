@@ -105,6 +105,90 @@ def test_what_cannot_be_the_file_is_not_recorded(
     assert manifest.read_text() == before
 
 
+def test_what_was_downloaded_is_kept_where_the_manifest_cannot_be_written(
+    manifest: Path, server: Server
+) -> None:
+    in_the_way = manifest.with_name(".set.yaml.new")
+    in_the_way.mkdir()
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"set.yaml can't be written: .*\. Make it .*writable"):
+            record.record("set", lambda _: True)
+    in_the_way.rmdir()
+
+    written = record.record("set", lambda _: True)
+
+    assert [asked[0] for asked in server.asked] == ["/gone", "/a.bin", "/b.bin"]
+    assert [one.source for one in written] == [f"{server.address}/{x}.bin" for x in "ab"]
+    assert (data.fetch("set") / "a.bin").read_bytes() == b"a" * 900
+    assert not (data.fetch("set") / ".incoming").exists()
+
+
+@pytest.mark.usefixtures("manifest")
+@pytest.mark.parametrize("etag", ['"one"', ""])
+def test_a_cut_off_download_goes_on_only_with_the_same_version(server: Server, etag: str) -> None:
+    server.serve("/a.bin", b"a" * 900, etag=etag, breaks_after=100)
+    with pytest.raises(DataError, match="broke off after 100 B"):
+        record.record("set", lambda _: True)
+    server.serve("/a.bin", b"b" * 900, etag='"two"')
+    server.asked.clear()
+
+    record.record("set", lambda _: True)
+
+    assert (server.asked[0] == ("/a.bin", "bytes=100-", '"one"')) == bool(etag)
+    assert (data.fetch("set") / "a.bin").read_bytes() == b"b" * 900
+
+
+@pytest.mark.usefixtures("manifest")
+def test_an_empty_file_is_asked_for_again(server: Server) -> None:
+    server.serve("/a.bin", b"")
+    with pytest.raises(DataError, match="is empty"):
+        record.record("set", lambda _: True)
+    server.serve("/a.bin", b"a")
+
+    assert [one.size_bytes for one in record.record("set", lambda _: True)] == [1, 1]
+
+
+@pytest.mark.usefixtures("manifest")
+@pytest.mark.parametrize("folder", ['a "quoted" one', "back\\slash", "Prüfung 😀", "two\nlines: #"])
+def test_any_mirror_folder_can_be_written_into_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    mirror = tmp_path / folder
+    monkeypatch.setenv("ENTERPRISE_LAB_MIRROR", str(mirror))
+    (mirror / "set").mkdir(parents=True)
+    for name in ("a.bin", "b.bin"):
+        (mirror / "set" / name).write_bytes(b"x")
+
+    record.record("set", lambda _: True)
+
+    files = data.manifest("set").files
+    assert files
+    assert files[1].sha256_source.endswith(f", from {mirror}/set/b.bin")
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_mirrors_file_is_not_taken_for_a_download(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in part, after a download that was cut off, nor whole."""
+    server.files["/a.bin"].breaks_after = 100
+    with pytest.raises(DataError, match="broke off"):
+        record.record("set", lambda _: True)
+    server.files["/a.bin"].breaks_after = None
+    (tmp_path / "mirror" / "set").mkdir(parents=True)
+    (tmp_path / "mirror" / "set" / "a.bin").write_bytes(b"other")
+
+    def stopped(_: Finding) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("ENTERPRISE_LAB_MIRROR", str(tmp_path / "mirror"))
+    with pytest.raises(KeyboardInterrupt):
+        record.record("set", stopped)
+    monkeypatch.delenv("ENTERPRISE_LAB_MIRROR")
+
+    assert record.record("set", lambda _: True)[0].sha256 == digest(b"a" * 900)
+
+
 @pytest.mark.usefixtures("manifest")
 def test_a_mirror_can_be_recorded(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
