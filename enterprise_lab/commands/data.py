@@ -89,9 +89,19 @@ def fetch(names: Names) -> None:
     files are copied from there, NAME/FILE, and checked in the same way.
     """
     from enterprise_lab import data
+    from enterprise_lab.data import store
+    from enterprise_lab.units import format_bytes
 
     for one in [data.manifest(name) for name in names]:
-        typer.echo(data.fetch(one.name))
+        try:
+            typer.echo(data.fetch(one.name))
+        except KeyboardInterrupt:
+            arrived = format_bytes(store.arrived_bytes(one))
+            typer.echo(
+                f"Interrupted. Run the same again: it goes on from {arrived} of {_size(one)}.",
+                err=True,
+            )
+            raise typer.Exit(130) from None
 
 
 @data_app.command()
@@ -104,7 +114,7 @@ def verify(
     """Read every byte of data sets and say what is wrong; exit with 1 if there is anything."""
     from enterprise_lab.data import State, manifest, manifests, store
 
-    here = (State.EMBEDDED, State.AT_HAND)
+    here = (State.EMBEDDED, State.AT_HAND, State.UNREADABLE)
     asked = (
         [manifest(name) for name in names]
         if names
@@ -131,10 +141,11 @@ def clean(
 ) -> None:
     """Remove downloaded data from the cache, after saying what that frees."""
     from enterprise_lab.data import manifest, manifests, store
+    from enterprise_lab.data.errors import DataError
     from enterprise_lab.units import format_bytes
 
     asked = [manifest(name) for name in names] if names else manifests()
-    kept = {one.name: size for one in asked if (size := store.kept_bytes(one))}
+    kept = {one.name: store.kept_bytes(one) for one in asked if store.is_kept(one)}
     if not kept:
         typer.echo("Nothing of it was downloaded.")
         return
@@ -142,8 +153,17 @@ def clean(
         typer.echo(f"{name}: {format_bytes(size)} in {store.folder_of(manifest(name))}")
     if not yes and not typer.confirm(f"Remove {format_bytes(sum(kept.values()))}?"):
         raise typer.Exit(1)
-    freed = sum(store.clean(name) for name in kept)
+    freed, stuck = 0, list[DataError]()
+    for name in kept:
+        try:
+            freed += store.clean(name)
+        except DataError as error:
+            stuck.append(error)
     typer.echo(f"Freed {format_bytes(freed)}.")
+    for left in stuck:
+        typer.echo(f"{left.problem}\n{left.remedy}", err=True)
+    if stuck:
+        raise typer.Exit(1)
 
 
 @data_app.command()
@@ -158,17 +178,26 @@ def record(
     Compare what is shown with what the source publishes before you agree: from then on these
     bytes, and no others, are loaded.
     """
+    from enterprise_lab.data import manifest
     from enterprise_lab.data.record import record as record_files
+
+    if manifest(name).recorded:
+        typer.echo(f"Nothing to record: the sha256 of every file of {name} is recorded.")
+        return
 
     def agreed(found: Finding) -> bool:
         typer.echo(
             f"{found.path}, from {found.source}\n"
             f"  bytes   {found.size_bytes}\n  sha256  {found.sha256}"
         )
-        return yes or typer.confirm("Does the source publish the same, and is it to be recorded?")
+        if yes or typer.confirm("Does the source publish the same, and is it to be recorded?"):
+            return True
+        typer.echo(f"{found.path} is not recorded, as you don't agree; its copy is removed.")
+        return False
 
     written = record_files(name, agreed)
-    typer.echo(f"Recorded {len(written)} file(s) in data_manifests/{name}.yaml.")
+    if written:
+        typer.echo(f"Recorded {len(written)} file(s) in data_manifests/{name}.yaml.")
 
 
 def _size(one: Manifest) -> str:

@@ -58,7 +58,7 @@ def unpack(archive: Path, archive_sha256: str, folder: Path, bounds: Unpack) -> 
         aside.chmod(0o755)
         written = _write_all(archive, aside, bounds)
         _digest_file(target).unlink(missing_ok=True)
-        _remove(target)
+        remove(target)
         aside.rename(target)
         _note(target, archive_sha256, written)
     finally:
@@ -87,15 +87,16 @@ def is_unpacked(archive_sha256: str, folder: Path, bounds: Unpack) -> bool:
     return target.is_dir() and _noted(target, archive_sha256) is not None
 
 
-def _is_folder(path: Path) -> bool:
-    return stat.S_ISDIR(path.lstat().st_mode)
-
-
-def _remove(target: Path) -> None:
+def remove(target: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; nothing where there is none."""
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     else:
         target.unlink(missing_ok=True)
+
+
+def _is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(path.lstat().st_mode)
 
 
 def _digest_file(target: Path) -> Path:

@@ -18,13 +18,15 @@ def fault_of(file: Path, size_bytes: int, sha256: str) -> str:
     """Say what is wrong with a file, or nothing where it is the one it should be."""
     try:
         found = file.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return "is not a plain file"
+        if found.st_size != size_bytes:
+            return f"has {found.st_size:,} bytes instead of {size_bytes:,}"
+        digest = sha256_of(file)
     except (FileNotFoundError, NotADirectoryError):
         return "is not there"
-    if not stat.S_ISREG(found.st_mode):
-        return "is not a plain file"
-    if found.st_size != size_bytes:
-        return f"has {found.st_size:,} bytes instead of {size_bytes:,}"
-    digest = sha256_of(file)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     return "" if digest == sha256 else f"has the sha256 {digest} instead of {sha256}"
 
 

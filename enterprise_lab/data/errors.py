@@ -34,6 +34,11 @@ def disk_trouble(doing: str) -> Iterator[None]:
                 f"The disk is full, {doing}.",
                 "Free some space (`elab data clean` lists what can go), then run the same again.",
             ) from error
+        if isinstance(error, FileExistsError | IsADirectoryError):
+            raise DataError(
+                f"{error.filename} is in the way, {doing}.",
+                "Remove it, or set XDG_CACHE_HOME to a folder of yours.",
+            ) from error
         raise DataError(
             f"{error.filename or 'The disk'}: {error.strerror or error}, {doing}.",
             "Check that you may read and write there, or set XDG_CACHE_HOME to a folder of yours.",

@@ -88,7 +88,7 @@ def manifest(name: str) -> Manifest:
 def manifest_file(name: str) -> ManifestFile:
     """Return a manifest with its file. Raises as manifest()."""
     files = {file.stem: file for file in sorted(folder().glob("*.yaml"))}
-    if name not in files:
+    if not isinstance(name, str) or name not in files:
         raise UnknownNameError("data set", str(name), files)
     return read(files[name])
 

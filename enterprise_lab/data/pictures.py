@@ -55,7 +55,7 @@ def images(name: str = "digits") -> Images:
     digits is split here, by class and always the same way; the others come split by their authors.
     Raises DataError where the data set is not here or its files aren't those of the manifest.
     """
-    if name not in _READERS:
+    if not isinstance(name, str) or name not in _READERS:
         raise UnknownNameError("data set of pictures", str(name), _READERS)
     folder = store.at_hand(name)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class State(StrEnum):
     TO_FETCH = "to fetch"
     PACKAGE_MISSING = "package missing"
     NOT_RECORDED = "sha256 not recorded"
+    UNREADABLE = "unreadable"
 
 
 def state(name: str) -> State:
@@ -49,9 +51,11 @@ def state_of(asked: Manifest) -> State:
     if not asked.recorded:
         return State.NOT_RECORDED
     folder = folder_of(asked)
-    return (
-        State.AT_HAND if all(_is_here(file, folder) for file in _files(asked)) else State.TO_FETCH
-    )
+    try:
+        here = all(_is_here(file, folder) for file in _files(asked))
+    except OSError:
+        return State.UNREADABLE
+    return State.AT_HAND if here else State.TO_FETCH
 
 
 def fetch(name: str) -> Path:
@@ -66,12 +70,11 @@ def fetch(name: str) -> Path:
     folder = folder_of(asked)
     if not faults(asked):
         return folder
-    with disk_trouble(f"while {name} was fetched into {folder}"):
+    with disk_trouble(f"while {name} was fetched into {folder}"), alone(asked):
         folder.mkdir(parents=True, exist_ok=True)
-        with alone(asked):
-            _require_space(asked, folder)
-            for file in _files(asked):
-                _bring(file, folder, mirror_file(asked, file))
+        _require_space(asked, folder)
+        for file in _files(asked):
+            _bring(file, folder, mirror_file(asked, file))
     return folder
 
 
@@ -107,12 +110,24 @@ def faults(asked: Manifest) -> list[str]:
 
 
 def clean(name: str) -> int:
-    """Remove all that the cache holds of a data set; return the bytes that frees."""
+    """Remove all that the cache holds of a data set; return the bytes that frees.
+
+    Raises DataError where something of it can't be removed.
+    """
     asked = manifest_files.manifest(name)
-    freed = kept_bytes(asked)
-    if not asked.embedded and _folder(asked).exists():
-        with disk_trouble(f"while {name} was removed"), alone(asked):
-            shutil.rmtree(_folder(asked))
+    if asked.embedded:
+        return 0
+    folder = _folder(asked)
+    with disk_trouble(f"while {name} was removed"), alone(asked):
+        freed = kept_bytes(asked)
+        try:
+            archives.remove(folder)
+        except OSError as error:
+            raise DataError(
+                f"{folder} can't be removed: {error.strerror}.",
+                "Make it and all in it writable (`chmod -R u+rwX` where it is yours), then run "
+                "the same again.",
+            ) from error
     return freed
 
 
@@ -120,7 +135,33 @@ def kept_bytes(asked: Manifest) -> int:
     """Return the bytes that the cache holds of a data set, parts of downloads too."""
     if asked.embedded:
         return 0
-    return sum(path.lstat().st_size for path in _folder(asked).rglob("*") if path.is_file())
+    folder = _folder(asked)
+    inside = [Path(top, name) for top, _, names in os.walk(folder) for name in names]
+    return sum(map(_size, [folder, *inside]))
+
+
+def is_kept(asked: Manifest) -> bool:
+    """Whether the cache holds anything of a data set, be it empty or unreadable."""
+    if asked.embedded:
+        return False
+    try:
+        _folder(asked).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def arrived_bytes(asked: Manifest) -> int:
+    """Return the bytes of a data set's files that a fetch need not bring again."""
+    folder = folder_of(asked)
+    arrived = 0
+    for file in _files(asked):
+        target = folder / file.path
+        kept = target if target.is_file() or mirror_file(asked, file) else part_of(target)
+        arrived += _size(kept)
+    return arrived
 
 
 def folder_of(asked: Manifest) -> Path:
@@ -172,9 +213,21 @@ def _files(asked: Manifest) -> list[RemoteFile]:
     return asked.files or []
 
 
+def _size(path: Path) -> int:
+    """Return the bytes of a plain file; 0 for anything else, and for what may not be read."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
 def _is_here(file: RemoteFile, folder: Path) -> bool:
-    target = folder / file.path
-    if not target.is_file() or target.stat().st_size != file.bytes or file.sha256 is None:
+    try:
+        found = (folder / file.path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not stat.S_ISREG(found.st_mode) or found.st_size != file.bytes or file.sha256 is None:
         return False
     return file.unpack is None or archives.is_unpacked(file.sha256, folder, file.unpack)
 
@@ -228,11 +281,8 @@ def _require_recorded(asked: Manifest) -> None:
 
 def _require_space(asked: Manifest, folder: Path) -> None:
     """Raise DataError where the disk can't take what is still to come."""
-    needed = 0
+    needed = (asked.size_bytes or 0) - arrived_bytes(asked)
     for file in _files(asked):
-        part = part_of(folder / file.path)
-        if not (folder / file.path).is_file():
-            needed += (file.bytes or 0) - (part.stat().st_size if part.exists() else 0)
         if file.unpack and not (folder / file.unpack.into).is_dir():
             needed += file.unpack.at_most_bytes
     free = shutil.disk_usage(folder).free

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from enterprise_lab import data
 from enterprise_lab.commands.data import data_app
 from enterprise_lab.data import manifest_files
+from enterprise_lab.data.download import part_of
 from enterprise_lab.errors import LabError
 
 CONTENT = b"a file" * 1000
@@ -119,10 +125,81 @@ def test_cleaning_asks_and_says_what_it_frees(cache: Path) -> None:
 @pytest.mark.usefixtures("cache")
 def test_recording_shows_asks_and_writes() -> None:
     refused = run("record", "new", answers="n\n")
-    assert "Recorded 0 file(s)" in refused.output
+    assert "a.bin is not recorded, as you don't agree" in refused.output
+    assert "Recorded" not in refused.output
     assert isinstance(run("fetch", "new").exception, LabError)
 
     agreed = run("record", "new", answers="y\n")
     assert hashlib.sha256(CONTENT).hexdigest() in agreed.output
     assert "Recorded 1 file(s) in data_manifests/new.yaml." in agreed.output
     assert run("fetch", "new").exit_code == 0
+    for name in ("new", "set"):
+        assert f"the sha256 of every file of {name} is recorded" in run("record", name).output
+
+
+@pytest.fixture
+def unreadable(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of `set`, in the cache, as one that another user has made."""
+    run("fetch", "set")
+    folder, rmtree = cache / "set", shutil.rmtree
+
+    def refusing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(path: Path, *rest: Any, **more: Any) -> Any:
+            if folder in Path(path).parents or (path == folder and method is rmtree):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return method(path, *rest, **more)
+
+        return asked
+
+    for owner, name in ((Path, "stat"), (Path, "lstat"), (shutil, "rmtree")):
+        monkeypatch.setattr(owner, name, refusing(getattr(owner, name)))
+    return folder
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_a_folder_that_may_not_be_read_hides_no_other() -> None:
+    found = {one["name"]: one["state"] for one in json.loads(run("list", "--json").output)}
+    assert found == {"new": "sha256 not recorded", "set": "unreadable"}
+
+    verified = run("verify")
+    assert verified.exit_code == 1
+    assert "set: a.bin cannot be read: Permission denied" in verified.output
+
+
+def test_cleaning_tells_what_it_cannot_remove_and_removes_the_rest(unreadable: Path) -> None:
+    run("record", "new", "--yes")
+    cleaned = run("clean", "--yes")
+
+    assert cleaned.exit_code == 1
+    assert f"{unreadable} can't be removed: Permission denied.\nMake it" in cleaned.output
+    assert "Freed 6 kB." in cleaned.output
+    assert not unreadable.with_name("new").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_and_cleaned(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    (cache / "set").write_text("in the way")
+
+    told = run("fetch", "set").exception
+    assert isinstance(told, LabError)
+    assert told.problem.startswith(f"{cache / 'set'} is in the way, while set was fetched")
+    assert "Freed 10 B." in run("clean", "set", "--yes").output
+    assert run("fetch", "set").exit_code == 0
+
+
+def test_an_interrupted_download_says_where_it_goes_on(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ENTERPRISE_LAB_MIRROR")
+    part = part_of(cache / "set" / "a.bin")
+
+    def interrupted(_: str) -> Path:
+        part.parent.mkdir(parents=True)
+        part.write_bytes(CONTENT[:2000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "fetch", interrupted)
+    found = run("fetch", "set")
+
+    assert found.exit_code == 130
+    assert "Run the same again: it goes on from 2 kB of 6 kB." in found.output

@@ -114,6 +114,23 @@ def test_two_downloads_at_once_give_one(big: Path, server: Server, workshop: Wor
     assert len(server.asked) == 1
 
 
+def test_a_fetch_that_waited_for_a_cleaning_brings_all_again(
+    big: Path, server: Server, workshop: Workshop
+) -> None:
+    data.fetch("big")
+    big.write_bytes(b"harmed")
+    with store.alone(data.manifest("big")):
+        waiting = child(workshop, "big")
+        assert waiting.stderr
+        assert waiting.stderr.readline() == "Another process works on big; waiting for it.\n"
+        shutil.rmtree(big.parent)
+
+    complaints = waiting.communicate(timeout=60)[1]
+    assert waiting.returncode == 0, complaints
+    assert big.read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
 def test_a_broken_connection_is_taken_up_again(big: Path, server: Server) -> None:
     server.files["/a.bin"].breaks_after = 1_000_000
 

@@ -6,6 +6,7 @@ import re
 import string
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def test_importing_it_imports_nothing_heavy() -> None:
     heavy = "{'pandas', 'pooch', 'requests', 'sklearn', 'torch', 'tqdm'}"
     code = f"import sys, enterprise_lab.data; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("ask", [data.images, data.state, data.fetch, data.at_hand, data.manifest])
+@pytest.mark.parametrize("name", [[], {}, 3, None, b"digits", "", "../digits"])
+def test_what_is_no_name_is_told_as_such(ask: Callable[[Any], object], name: object) -> None:
+    with pytest.raises(UnknownNameError, match="There is no data set"):
+        ask(name)
 
 
 def test_all_that_the_labs_name_are_there() -> None:
