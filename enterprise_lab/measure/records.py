@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import resources
@@ -12,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from enterprise_lab.errors import LabError, UnknownNameError, require_finite
 from enterprise_lab.measure.provenance import kit_commit, software
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Scalar = str | bool | int | float
+
+_BEGINNING = b'{"lab"'
+"""Of a record's line."""
 
 
 class Origin(StrEnum):
@@ -138,12 +144,19 @@ def append(path: Path, records: Iterable[Record]) -> None:
     """Add records to a JSON-lines file: lines that are there stay whole, whoever is killed.
 
     Writers wait for each other at a lock beside the file. What a killed one left of a last line is
-    cut off first, and what is written is on the disk when this returns.
+    cut off first, and what is written is on the disk when this returns. Raises LabError, and
+    changes nothing, where the last line has no end and is no beginning of a record either.
     """
     lines = "".join(r.model_dump_json() + "\n" for r in records).encode()
     with FileLock(path.with_name(f".{path.name}.lock")), path.open("a+b") as file:
         file.seek(0)
-        file.truncate(len(_whole_lines(file.read())))
+        text = file.read()
+        *whole, last = text.split(b"\n")
+        if _is_torn(last):
+            file.truncate(len(text) - len(last))
+        else:
+            _parse(last, path, len(whole) + 1)
+            lines = b"\n" + lines
         file.write(lines)
         file.flush()
         os.fsync(file.fileno())
@@ -152,23 +165,40 @@ def append(path: Path, records: Iterable[Record]) -> None:
 def read(path: Path | Traversable) -> list[Record]:
     """Read a file written by `append`; LabError names the line that is not a record.
 
-    A last line without its end is one that is being written, or whose writer was killed: it is
-    left out.
+    The beginning of a record at the end of the file is one that is being written, or whose writer
+    was killed: it is left out.
     """
-    records = []
-    for number, line in enumerate(_whole_lines(path.read_bytes()).split(b"\n")[:-1], start=1):
-        try:
-            records.append(Record.model_validate_json(line))
-        except ValueError as error:
-            raise LabError(
-                f"{path}, line {number} is not a record: {error}",
-                "Remove that line, or the file, and run the lab again.",
-            ) from error
-    return records
+    *lines, last = path.read_bytes().split(b"\n")
+    if not _is_torn(last):
+        lines.append(last)
+    return [_parse(line, path, number) for number, line in enumerate(lines, start=1)]
 
 
-def _whole_lines(text: bytes) -> bytes:
-    return text[: text.rfind(b"\n") + 1]
+def _parse(line: bytes, path: Path | Traversable, number: int) -> Record:
+    try:
+        return Record.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        why = f"{field}: {first['msg']}" if field else "it is no JSON object"
+        raise LabError(
+            f"{path}, line {number} is not a record ({why}).",
+            "Remove that line, or the file, and run the lab again.",
+        ) from error
+
+
+def _is_torn(line: bytes) -> bool:
+    """Return whether a line holds the beginning of a record only, or nothing."""
+    if not line.startswith(_BEGINNING):
+        return _BEGINNING.startswith(line)
+    text = line.decode(errors="ignore")
+    with suppress(ValueError):
+        json.JSONDecoder().raw_decode(text)
+        return False
+    with suppress(ValueError):
+        from_json(text, allow_partial="trailing-strings")
+        return True
+    return False
 
 
 def recorded(name: str) -> list[Record]:

@@ -90,11 +90,53 @@ def test_wherever_a_line_was_torn_the_others_stay(tmp_path):
     other = RECORD.model_copy(update={"device": "2 GHz, \N{DEGREE SIGN}"})
     append(path, [RECORD, other])
     whole = path.read_bytes()
-    for length in range(whole.index(b"\n") + 1, len(whole)):
+    for length in range(whole.index(b"\n") + 1, len(whole) - 1):
         path.write_bytes(whole[:length])
         assert read(path) == [RECORD]
         append(path, [other])
         assert path.read_bytes() == whole
+
+
+def test_a_last_record_without_its_end_counts(tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_text(RECORD.model_dump_json())
+    assert read(path) == [RECORD]
+    append(path, [RECORD])
+    assert read(path) == [RECORD] * 2
+
+
+@given(one=RECORDS, share=st.floats(0, 1, exclude_max=True))
+def test_any_beginning_of_a_record_is_cut_off(one, share, tmp_path_factory):
+    path = tmp_path_factory.mktemp("any") / "records.jsonl"
+    line = one.model_dump_json().encode()
+    path.write_bytes(line[: int(share * len(line))])
+    assert read(path) == []
+    append(path, [one])
+    assert read(path) == [one]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [b"dear diary", b'{"lab": "later", "version": 9}', b'{"lab" and more', b'{"a": 1', b"\xff\xfe",
+     RECORD.model_dump_json().encode() * 2],
+)  # fmt: skip
+def test_a_file_that_ends_in_something_else_is_left_as_it_is(last, tmp_path):
+    path = tmp_path / "records.jsonl"
+    append(path, [RECORD])
+    before = path.read_bytes() + last
+    path.write_bytes(before)
+    for use in (read, lambda path: append(path, [RECORD])):
+        with pytest.raises(LabError, match=r"line 2 is not a record \("):
+            use(path)
+    assert path.read_bytes() == before
+
+
+def test_what_is_wrong_with_a_line_is_one_sentence(tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"lab": "a lab"}\n')
+    with pytest.raises(LabError) as found:
+        read(path)
+    assert found.value.problem == f"{path}, line 1 is not a record (metric: Field required)."
 
 
 def test_a_line_that_is_not_text_is_named(tmp_path):
