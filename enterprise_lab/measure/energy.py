@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, get_args
 
-from enterprise_lab.errors import LabError
+from enterprise_lab.errors import LabError, require_one_of
 from enterprise_lab.measure import nvml
 from enterprise_lab.measure.devices import Kind
 from enterprise_lab.measure.processor import usable_cores
@@ -61,11 +61,14 @@ class EnergyMeter:
     summed up: work of less than about a second is lost in their steps. Anything else is the
     processor: RAPL's counters where this system lets them be read, or else published watts for the
     processor time that this process used. That of child processes is not in it.
+
+    Raises InvalidValueError for an unknown kind.
     """
 
     energy: Energy
 
     def __init__(self, kind: Kind = "cpu") -> None:
+        require_one_of("kind", kind, get_args(Kind))
         self._kind = kind
 
     def __enter__(self) -> Self:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, get_args
 
 import psutil
 
+from enterprise_lab.errors import LabError, require_one_of
 from enterprise_lab.measure.devices import Kind
 from enterprise_lab.measure.sampling import every
 
@@ -20,44 +21,72 @@ _FORGET_PEAK = "5"
 """What Linux is told to forget a process's peak, see proc_pid_clear_refs(5)."""
 _KIB = 1024
 _SAMPLE_SECONDS = 0.005
+_WITH_ALLOCATORS = ("cuda", "tpu")
 
 
 class PeakMemory:
     """See what is held inside `with PeakMemory("cuda") as peak:`; then `peak.bytes`.
 
-    "cuda" and "tpu" are the most that the allocators of PyTorch and JAX had given out on the
-    device, with what was there before; JAX only knows its peak since the process began. Anything
-    else is how far this process's resident memory grew at most, from what it held at the start: by
-    the system's own mark on Linux, elsewhere by a look every 5 ms.
+    "cuda" is the most that PyTorch's allocator had given out on the GPU, with what was there
+    before; or JAX's, where PyTorch asked for no more inside, and JAX has begun to use its devices.
+    "tpu" is JAX's, which only knows its peak since the process began. Anything else is how far this
+    process's resident memory grew at most, from what it held at the start: by the system's own mark
+    on Linux, elsewhere by a look every 5 ms.
+
+    One may be opened inside another. The work's result, or its error, outlives a peak that can't be
+    read: `bytes` is what raises LabError then. Raises InvalidValueError for an unknown kind.
     """
 
-    bytes: int
+    _all_open: ClassVar[list[PeakMemory]] = []
 
     def __init__(self, kind: Kind = "cpu") -> None:
+        require_one_of("kind", kind, get_args(Kind))
         self._kind = kind
+        self._bytes: int | None = None
 
     def __enter__(self) -> Self:
-        self._open = ExitStack()
-        if self._kind in ("cuda", "tpu"):
-            _reset_allocators()
-            return self
-        _give_back()
-        self._before = self._most = _resident()
-        self._marked = _forget_peak()
-        if not self._marked:
-            self._open.enter_context(every(_SAMPLE_SECONDS, self._look))
+        for outer in self._all_open:
+            outer._look()  # before the marks that it reads are forgotten
+        self._looking = ExitStack()
+        if self._kind in _WITH_ALLOCATORS:
+            _forget_torch_peak()
+            self._peak = _torch_peak
+            self._before = self._most = self._peak()
+        else:
+            _give_back()
+            self._before = self._most = _resident()
+            marked = _forget_peak()
+            self._peak = _marked_peak if marked else _resident
+            if not marked:
+                self._looking.enter_context(every(_SAMPLE_SECONDS, self._look))
+        self._all_open.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
-        if self._kind in ("cuda", "tpu"):
-            self.bytes = _allocated(self._kind)
-        else:
-            most = _marked_peak() if self._marked else self._most
-            self.bytes = max(0, most - self._before)
+        self._all_open.remove(self)
+        with suppress(Exception):
+            self._looking.close()
+            self._look()
+            self._bytes = self._found()
+
+    @property
+    def bytes(self) -> int:
+        """The most that was held; LabError where that could not be read."""
+        if self._bytes is None:
+            raise LabError(
+                f"The peak of the {self._kind} memory could not be read.",
+                "Go on without it, or restart the kernel and measure again.",
+            )
+        return self._bytes
 
     def _look(self) -> None:
-        self._most = max(self._most, _resident())
+        self._most = max(self._most, self._peak())
+
+    def _found(self) -> int:
+        if self._kind not in _WITH_ALLOCATORS:
+            return self._most - self._before
+        by_torch = self._kind == "cuda" and self._most > self._before
+        return self._most if by_torch or not _jax_has_begun() else _jax_peak()
 
 
 def _torch_on_cuda() -> Any:
@@ -65,23 +94,30 @@ def _torch_on_cuda() -> Any:
     return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
-def _reset_allocators() -> None:
+def _forget_torch_peak() -> None:
     torch = _torch_on_cuda()
     if torch:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
 
 
-def _allocated(kind: Kind) -> int:
-    torch, jax, most = _torch_on_cuda(), sys.modules.get("jax"), 0
-    if torch and kind == "cuda":
-        torch.cuda.synchronize()
-        most += int(torch.cuda.max_memory_allocated())
-    if jax is not None:
-        chip = jax.local_devices()[0]
-        if chip.platform in ("gpu", "tpu"):
-            most += int((chip.memory_stats() or {}).get("peak_bytes_in_use", 0))
-    return most
+def _torch_peak() -> int:
+    torch = _torch_on_cuda()
+    if not torch:
+        return 0
+    torch.cuda.synchronize()
+    return int(torch.cuda.max_memory_allocated())
+
+
+def _jax_has_begun() -> bool:
+    """Return whether JAX has looked for devices, without making it do so: it may take a GPU."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bool(bridge.backends_are_initialized())
+
+
+def _jax_peak() -> int:
+    chip = sys.modules["jax"].local_devices()[0]
+    return int(chip.memory_stats()["peak_bytes_in_use"]) if chip.platform != "cpu" else 0
 
 
 def _resident() -> int:

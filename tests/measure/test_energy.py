@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from enterprise_lab import course
+from enterprise_lab.errors import InvalidValueError
 from enterprise_lab.measure import energy
 from enterprise_lab.measure.energy import BUSY_WATTS, IDLE_WATTS, Energy, EnergyMeter
 from enterprise_lab.measure.records import Origin, read
@@ -114,6 +115,11 @@ def test_work_that_fails_closes_the_library_and_is_metered(monkeypatch):
         raise KeyError
     assert fake.opened == 0
     assert meter.energy.seconds > 0
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InvalidValueError, match="kind must be one of cpu"):
+        EnergyMeter("gpu")
 
 
 def test_watts_are_joules_a_second():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.measure import memory
 from enterprise_lab.measure.memory import PeakMemory
 
@@ -66,22 +67,88 @@ class FakeCuda:
 def test_a_gpus_peak_is_its_allocators(monkeypatch):
     cuda = FakeCuda()
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    use_jax(monkeypatch, "gpu")
     with PeakMemory("cuda") as peak:
         assert cuda.peak == 100
+        waited = cuda.waited
         cuda.peak = 300
     assert peak.bytes == 300
-    assert cuda.waited == 2
+    assert cuda.waited > waited > 0
 
 
-@pytest.mark.parametrize(("platform", "kind", "held"), [("tpu", "tpu", 7), ("cpu", "cuda", 0)])
-def test_jax_is_asked_for_the_peak_of_its_accelerator(monkeypatch, platform, kind, held):
-    chip = SimpleNamespace(platform=platform, memory_stats=lambda: {"peak_bytes_in_use": 7})
-    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(local_devices=lambda: [chip]))
+def use_jax(monkeypatch, platform, begun=True):
+    def devices():
+        assert begun, "JAX was made to look for devices"
+        return [SimpleNamespace(platform=platform, memory_stats=lambda: {"peak_bytes_in_use": 7})]
+
+    bridge = SimpleNamespace(backends_are_initialized=lambda: begun)
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(local_devices=devices))
+    monkeypatch.setitem(sys.modules, "jax._src.xla_bridge", bridge)
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind", "begun", "held"),
+    [("tpu", "tpu", True, 7), ("gpu", "cuda", True, 7), ("cpu", "cuda", True, 0),
+     ("gpu", "cuda", False, 0)],
+)  # fmt: skip
+def test_jax_is_asked_for_the_peak_of_its_accelerator(monkeypatch, platform, kind, begun, held):
+    use_jax(monkeypatch, platform, begun)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with PeakMemory(kind) as peak:
         pass
     assert peak.bytes == held
+
+
+def test_a_gpu_that_pytorch_left_alone_was_jaxs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=FakeCuda()))
+    use_jax(monkeypatch, "gpu")
+    with PeakMemory("cuda") as peak:
+        pass
+    assert peak.bytes == 7
+
+
+def test_jax_says_whether_it_has_begun():
+    assert memory._jax_has_begun() in (True, False)
+    __import__("jax").devices()
+    assert memory._jax_has_begun() is True
+
+
+def test_one_inside_another_does_not_spoil_it(monkeypatch):
+    cuda = FakeCuda()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    with PeakMemory() as outer, PeakMemory("cuda") as outer_gpu:
+        work(3)
+        cuda.peak = 300
+        with PeakMemory() as inner, PeakMemory("cuda") as inner_gpu:
+            work(1)
+            cuda.peak = 200
+    assert outer.bytes == pytest.approx(3 * SIZE, rel=0.1)
+    assert inner.bytes == pytest.approx(SIZE, rel=0.1)
+    assert (outer_gpu.bytes, inner_gpu.bytes) == (300, 200)
+
+
+def broken() -> int:
+    raise OSError("the driver is gone")
+
+
+def test_a_peak_that_cant_be_read_hides_neither_result_nor_error(monkeypatch):
+    with PeakMemory() as peak:
+        monkeypatch.setattr(peak, "_peak", broken)
+        result = 42
+    assert result == 42
+    with pytest.raises(LabError, match="could not be read"):
+        assert peak.bytes
+    peak = PeakMemory()
+    with pytest.raises(KeyError), peak:
+        {}[monkeypatch.setattr(peak, "_peak", broken)]
+    with PeakMemory() as peak:
+        pass
+    assert peak.bytes >= 0
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InvalidValueError, match="kind must be one of cpu"):
+        PeakMemory("gpu")
 
 
 def test_work_that_fails_is_looked_at_too():
