@@ -11,15 +11,30 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from enterprise_lab.errors import LabError
 from enterprise_lab.folders import cache_folder
 from enterprise_lab.measure import records
 from enterprise_lab.measure.devices import Machine, machine
 from enterprise_lab.measure.libraries import libraries, processor_name
-from enterprise_lab.measure.rates import disturbed, run, tasks
+from enterprise_lab.measure.rates import (
+    COPY,
+    LAB,
+    MATMUL,
+    SMALL_OPERATION,
+    disturbed,
+    run,
+    tasks,
+)
 from enterprise_lab.measure.records import Record
 
 BUDGET_SECONDS = 12.0
 """For measuring alone: leaves, of 20 s on two cores, time to import PyTorch and to overrun."""
+_PARAMETERS = {
+    MATMUL: {"library", "processor", "precision", "rows"},
+    COPY: {"library", "processor", "size_bytes"},
+    SMALL_OPERATION: {"library", "processor"},
+}
+"""That rates have to have, for what is made of them."""
 
 
 def kept_file(here: Machine | None = None) -> Path:
@@ -33,11 +48,18 @@ def kept_file(here: Machine | None = None) -> Path:
 def kept(here: Machine | None = None) -> list[Record]:
     """Return the rates of this machine that were kept; none where it was never calibrated.
 
-    Nor are those of a busy machine returned, which earlier versions kept.
+    Nor is what can't be read or isn't of rates, and what earlier versions kept of a busy machine.
     """
-    file = kept_file(here)
-    found = records.read(file) if file.exists() else []
-    return [] if disturbed(found) else found
+    try:
+        found = records.read(kept_file(here))
+    except (OSError, LabError):
+        return []
+    return found if all(map(_is_rate, found)) and not disturbed(found) else []
+
+
+def _is_rate(one: Record) -> bool:
+    known = _PARAMETERS.get(one.metric)
+    return one.lab == LAB and known is not None and known <= one.parameters.keys()
 
 
 def calibrate(budget_seconds: float, progress: Callable[[str, float], object]) -> list[Record]:

@@ -108,6 +108,40 @@ def test_what_a_busy_machine_once_left_is_not_used(cache_folder):
     assert calibrate.kept() == []
 
 
+def without(one, *names):
+    kept = {name: value for name, value in one.parameters.items() if name not in names}
+    return one.model_copy(update={"parameters": kept})
+
+
+def test_rates_of_an_old_or_another_kit_are_not_used(cache_folder):  # noqa: ARG001
+    rates_, (step, *_) = records.recorded("cpu_rates"), records.recorded("cpu_steps")
+    for foreign in (
+        step,
+        *(without(one, "processor") for one in rates_),
+        without(rates_[0], "precision"),
+        rates_[0].model_copy(update={"lab": "another"}),
+    ):
+        calibrate.keep([*rates_, foreign])
+        assert calibrate.kept() == []
+    calibrate.keep(rates_)
+    assert calibrate.kept() == rates_
+
+
+@pytest.mark.parametrize("text", [b"{broken\n", b"\xff\xfe", b'{"lab": "calibration"}\n'])
+def test_rates_that_cant_be_read_are_none_and_measured_anew(text):
+    file = calibrate.kept_file()
+    file.parent.mkdir(parents=True)
+    file.write_bytes(text)
+    assert calibrate.kept() == []
+    assert json.loads(invoke("--json"))
+    assert calibrate.kept()
+
+
+def test_a_folder_in_the_place_of_the_rates_is_none():
+    calibrate.kept_file().mkdir(parents=True)
+    assert calibrate.kept() == []
+
+
 def test_a_quiet_machine_is_not_warned_of():
     assert CliRunner().invoke(app, ["calibrate"]).stderr == ""
 
