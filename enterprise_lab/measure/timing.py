@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from enterprise_lab.errors import require_positive, require_whole
+from enterprise_lab.errors import InvalidValueError, require_positive, require_whole
 from enterprise_lab.measure.other_processes import OtherProcesses
 from enterprise_lab.units import format_figure, format_range
 
@@ -88,11 +88,16 @@ def measure(
     one sample may overlap there, as those of a real program do.
 
     The figure is in doubt where the interval stays wider than 3 % of the median, where the halves
-    of the samples differ by more, where there are fewer than three, and where others used a tenth
-    or more of the processors meanwhile. The last is not asked with `finish`: work elsewhere
+    of the samples differ by more, where there are fewer than three, and where others used more
+    than a tenth of the processors meanwhile. The last is not asked with `finish`: work elsewhere
     doesn't wait for the processors as long as they keep it supplied, and if they don't, the samples
-    show it. Up to seven samples are judged by the whole range of them.
+    show it. Up to ten samples are judged by the whole range of them.
     """
+    if not callable(work):
+        raise InvalidValueError(
+            f"work must be a function to call, not {work!r}.",
+            "Give the function itself, without calling it: measure(lambda: sum(numbers)).",
+        )
     require_positive(budget_seconds=budget_seconds, within=within)
     require_whole("at_least", at_least, 1_000_000)
     first = _seconds(work, 1, finish)
@@ -116,8 +121,8 @@ def interval_of_median(ordered: Sequence[float]) -> tuple[float, float]:
     """Return the 95 % confidence interval of the median, of samples from low to high.
 
     It asks nothing of their distribution: as many lie below the median as heads in n throws of a
-    coin (Le Boudec 2010, Performance Evaluation, Theorem 2.1 and its approximation). Of fewer than
-    six the whole range is returned, which holds it with a probability of 1 - 2^(1 - n).
+    coin (Le Boudec 2010, Performance Evaluation, Theorem 2.1 and its approximation). Of up to ten
+    the whole range is returned, which holds it with a probability of 1 - 2^(1 - n): 94 % of five.
     """
     n = len(ordered)
     reach = 0.98 * math.sqrt(n)

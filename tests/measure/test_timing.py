@@ -209,7 +209,7 @@ def test_drift_is_waited_for_not_believed(clock):
     assert found.doubt == ""
 
 
-@pytest.mark.parametrize(("share", "sure"), [(0.05, True), (0.4, False)])
+@pytest.mark.parametrize(("share", "sure"), [(0.05, True), (0.1, True), (0.4, False)])
 def test_others_are_told_of(clock, others, share, sure):
     others.share = share
     found = measure(clock.work(lambda _: 0.01))
@@ -240,6 +240,12 @@ def test_a_rate_is_the_amount_over_the_time_and_its_quartiles_change_places():
 def test_measuring_nothing_is_refused(bad):
     with pytest.raises(LabError):
         measure(lambda: None, **bad)
+
+
+@pytest.mark.parametrize("work", [None, 3.0, "work"])
+def test_what_cant_be_called_is_refused(work):
+    with pytest.raises(LabError, match="work must be a function"):
+        measure(work)
 
 
 SAMPLES = st.lists(st.floats(1e-9, 1e6), min_size=1, max_size=60)
@@ -275,9 +281,17 @@ def test_the_interval_holds_the_median_19_times_in_20(n):
     assert sum(math.comb(n, heads) for heads in range(low, high)) / 2**n >= 0.95
 
 
-@pytest.mark.parametrize("n", range(1, 6))
-def test_the_interval_of_few_is_their_range(n):
-    assert interval_of_median(range(n)) == (0, n - 1)
+@pytest.mark.parametrize("n", range(1, 13))
+def test_the_interval_of_up_to_ten_is_their_range(n):
+    assert (interval_of_median(range(n)) == (0, n - 1)) is (n <= 10)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 10])
+def test_the_range_holds_the_median_as_often_as_said(n):
+    drawn = np.random.default_rng(n).exponential(size=(20_000, n))
+    found = [interval_of_median(one) for one in np.sort(drawn).tolist()]
+    held = sum(low <= math.log(2) <= high for low, high in found) / len(found)
+    assert held == pytest.approx(1 - 2 ** (1 - n), abs=0.01)
 
 
 Times = namedtuple("Times", "user nice system irq softirq steal idle", defaults=[0.0] * 7)
