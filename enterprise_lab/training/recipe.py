@@ -44,6 +44,10 @@ class Recipe:
         keep_whole(self, "batch", 10_000_000)
         require_positive(learning_rate=self.learning_rate)
         require_share(momentum=self.momentum)
+        if self.momentum == 1:
+            raise InvalidValueError(
+                "A momentum of 1 never slows down.", "Give one below 1, such as 0.9."
+            )
         require_one_of("precision", self.precision, PRECISIONS)
         keep_whole(self, "seed", 2**63 - 1, smallest=0)
 

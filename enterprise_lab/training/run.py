@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from enterprise_lab.data import Images
-from enterprise_lab.errors import require_share, require_whole
+from enterprise_lab.errors import LabError, require_share, require_whole
 from enterprise_lab.measure.other_processes import OtherProcesses
 from enterprise_lab.measure.timing import OTHERS_MAY_USE
+from enterprise_lab.training.small_cnn import SmallCNN
 from enterprise_lab.training.trainer import Trainer
 
 
@@ -32,8 +34,8 @@ class Epoch:
 class Run:
     """A training, epoch by epoch, until its target accuracy or the last epoch allowed.
 
-    Seconds are those of putting batches on the device and of the steps, the first one included,
-    with the compiling in it; measuring the accuracy is not counted.
+    Seconds are those of gathering batches, of putting them on the device and of the steps, the
+    first one included, with the compiling in it; measuring the accuracy is not counted.
     """
 
     framework: str
@@ -44,12 +46,13 @@ class Run:
     steps: int
     batch: int
     doubt: str = ""
-    """Why the seconds can't be relied on; empty where they can."""
+    """Why the figures can't be relied on; empty where they can."""
 
     @property
     def reached(self) -> bool:
-        """Whether the last epoch reached the target."""
-        return self.curve[-1].accuracy >= self.target_accuracy
+        """Whether the last epoch reached the target, and did not diverge."""
+        last = self.curve[-1]
+        return math.isfinite(last.loss) and last.accuracy >= self.target_accuracy
 
     @property
     def seconds(self) -> float:
@@ -80,12 +83,14 @@ def train(
     """Train until the test accuracy reaches the target, or for `max_epochs`.
 
     The accuracy is looked at after each epoch, when `progress` is told of it. The recipe's seed
-    makes the same run again, to the last bits of its sums.
+    makes the same run again, to the last bits of its sums. Training that diverges ends there.
 
-    Raises LabError for a target that is no share, and for a batch larger than the images.
+    Raises LabError for a target that is no share, for a batch larger than the images, and for
+    images that aren't those the network is for.
     """
     require_share(target_accuracy=target_accuracy)
     max_epochs = require_whole("max_epochs", max_epochs, 1_000_000)
+    _require_fit(trainer.network, images)
     others = OtherProcesses()
     began = time.perf_counter()
     curve: list[Epoch] = []
@@ -107,7 +112,7 @@ def train(
         curve.append(Epoch(number, seconds, accuracy, sum(map(float, losses)) / len(losses)))
         if progress is not None:
             progress(curve[-1])
-        if accuracy >= target_accuracy:
+        if accuracy >= target_accuracy or not math.isfinite(curve[-1].loss):
             break
     return Run(
         framework=trainer.framework,
@@ -117,7 +122,44 @@ def train(
         first_step_seconds=first_step_seconds,
         steps=steps,
         batch=trainer.recipe.batch,
-        doubt=too_busy(trainer, others.share(time.perf_counter() - began)),
+        doubt=_diverged(curve[-1]) or too_busy(trainer, others.share(time.perf_counter() - began)),
+    )
+
+
+def _require_fit(network: SmallCNN, images: Images) -> None:
+    """Raise LabError unless a network can be trained and tested on the images."""
+    size = network.channels, network.image_size, network.image_size
+    for use, pictures, labels in (
+        ("training", images.train_images, images.train_labels),
+        ("test", images.test_images, images.test_labels),
+    ):
+        if not 0 < len(pictures) == len(labels):
+            raise LabError(
+                f"There are {len(pictures):,} {use} images and {len(labels):,} labels for them.",
+                "Give at least one image, and a label for each.",
+            )
+        if pictures.shape[1:] != size:
+            raise LabError(
+                f"The {use} images are {_by(pictures.shape[1:])}, the network is for {_by(size)}.",
+                "Make the network with the channels and the image_size of the images.",
+            )
+        if labels.min() < 0 or labels.max() >= network.classes:
+            raise LabError(
+                f"The {use} labels go from {labels.min()} to {labels.max()}, the network's classes"
+                f" from 0 to {network.classes - 1}.",
+                "Make the network with the classes of the images.",
+            )
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
+
+
+def _diverged(last: Epoch) -> str:
+    if math.isfinite(last.loss):
+        return ""
+    return (
+        f"training diverged in epoch {last.number} (its loss is {last.loss}): lower learning_rate"
     )
 
 

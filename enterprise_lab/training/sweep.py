@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import get_args
 
 import numpy as np
 
 from enterprise_lab.data.pictures import Labels, Pixels
-from enterprise_lab.errors import LabError
+from enterprise_lab.errors import LabError, require_kind, require_one_of, require_positive
 from enterprise_lab.measure.devices import Kind
 from enterprise_lab.measure.other_processes import OtherProcesses
 from enterprise_lab.measure.records import Record
@@ -19,10 +20,15 @@ from enterprise_lab.training import figures
 from enterprise_lab.training.recipe import Precision, Recipe
 from enterprise_lab.training.run import too_busy
 from enterprise_lab.training.small_cnn import SmallCNN
-from enterprise_lab.training.trainer import Framework, Trainer, trainer
+from enterprise_lab.training.trainer import FRAMEWORKS, Framework, Trainer, trainer
 
 SOURCE = "enterprise_lab.training.sweep"
-_OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "resource_exhausted",
+    "can't allocate memory",
+    "not enough memory",
+)
 
 
 @dataclass(frozen=True)
@@ -84,22 +90,36 @@ def sweep(
     `budget_seconds` is for each of them, beside its first step: compiling takes seconds. What a
     device can't do, or hasn't the memory for, is skipped with the reason. `progress` is told what
     is measured next, and the share of all that is done.
+
+    Raises InvalidValueError for what is no framework, precision, batch size, device or budget.
     """
+    require_positive(budget_seconds=budget_seconds)
+    require_one_of("device", device, get_args(Kind))
+    for name, asked, example in (
+        ("batches", batches, "[1, 64]"),
+        ("precisions", precisions, '["fp32"]'),
+        ("frameworks", frameworks, '["PyTorch"]'),
+    ):
+        require_kind(name, asked, list | tuple | range, example)
+    for framework in frameworks:
+        require_one_of("framework", framework, FRAMEWORKS)
+    recipes = [replace(recipe, batch=n, precision=one) for one, n in product(precisions, batches)]
     records: list[Record] = []
     skipped: list[Skipped] = []
-    cells = list(product(frameworks, precisions, batches))
-    for done, (framework, precision, batch) in enumerate(cells):
+    cells = list(product(frameworks, recipes))
+    for done, (framework, one) in enumerate(cells):
         if progress is not None:
-            progress(f"{framework}, {precision}, batches of {batch:,}", done / len(cells))
-        asked = replace(recipe, batch=batch, precision=precision)
+            what = f"{framework}, {one.precision}, batches of {one.batch:,}"
+            progress(what, done / len(cells))
         try:
-            records += _cell(trainer(framework, network, asked, device=device), budget_seconds)
+            records += _cell(trainer(framework, network, one, device=device), budget_seconds)
         except LabError as error:
-            skipped.append(Skipped(framework, precision, batch, error.problem))
+            skipped.append(Skipped(framework, one.precision, one.batch, error.problem))
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            skipped.append(Skipped(framework, precision, batch, "there is not enough memory."))
+            reason = "there is not enough memory."
+            skipped.append(Skipped(framework, one.precision, one.batch, reason))
     if progress is not None:
         progress("done", 1.0)
     return Sweep(tuple(records), tuple(skipped))

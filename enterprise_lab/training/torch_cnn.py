@@ -63,10 +63,10 @@ class Network(nn.Module):
 class TorchTrainer:
     """The small CNN trained by PyTorch on the processor, a CUDA GPU or an Apple GPU.
 
-    Compiled, the first step takes the seconds that compiling takes, with every cache off, so that
-    they are the same each time. Making a compiled trainer drops what earlier ones compiled, and
-    one that takes its first step after another was made and compiled finds that done: make each
-    right before it is used.
+    Compiled, the first step takes the seconds that compiling takes, with every cache off: those of
+    the first in a process are more, as the compiler is loaded in them (13 s, then 4 s, on two
+    cores). Making a compiled trainer drops what earlier ones compiled, and one that takes its first
+    step after another was made and compiled finds that done: make each right before it is used.
 
     Raises LabError for a device or a precision that isn't here, and where a compiler is missing.
     """

@@ -18,7 +18,7 @@ Framework = Literal["PyTorch", "PyTorch compiled", "JAX"]
 FRAMEWORKS: tuple[Framework, ...] = ("PyTorch", "PyTorch compiled", "JAX")
 
 EVALUATED_TOGETHER = 512
-"""Pixels classified at a time: more would need memory that a small machine hasn't."""
+"""Images classified at a time: more would need memory that a small machine hasn't."""
 
 
 class Trainer(Protocol):

@@ -95,6 +95,60 @@ def test_a_run_that_cant_be_is_refused(bad, pictures):
         train(Pretender(), pictures, **asked)
 
 
+def changed(pictures, **new):
+    return SimpleNamespace(**(vars(pictures) | new))
+
+
+BAD = {
+    "labels beyond": lambda p: {"train_labels": p.train_labels + 9},
+    "labels below": lambda p: {"test_labels": p.test_labels - 1},
+    "channels": lambda p: {"train_images": np.repeat(p.train_images, 3, axis=1)},
+    "size": lambda p: {"test_images": p.test_images[..., :6, :6]},
+    "no tests": lambda p: {"test_images": p.test_images[:0], "test_labels": p.test_labels[:0]},
+    "no training": lambda p: {"train_images": p.train_images[:0],
+                              "train_labels": p.train_labels[:0]},
+    "too few labels": lambda p: {"train_labels": p.train_labels[:-1]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_images_that_arent_for_the_network_are_refused_before_a_step(name, pictures):
+    one = Pretender()
+    with pytest.raises(LabError):
+        train(one, changed(pictures, **BAD[name](pictures)), target_accuracy=1, max_epochs=1)
+    assert one.asked == []
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_training_that_diverges_ends_in_doubt(loss, target, pictures):
+    one, losses = Pretender(), iter([1.0, 1.0, 1.0, loss])
+    one.step = lambda batch: np.float32(next(losses))  # noqa: ARG005
+    one.accuracy = lambda images, labels: 0.5 if target else 0.0  # noqa: ARG005
+    pictures = changed(pictures) if target else changed(
+        pictures, train_images=np.tile(pictures.train_images, (2, 1, 1, 1)),
+        train_labels=np.tile(pictures.train_labels, 2),
+    )  # fmt: skip
+    run = train(one, pictures, target_accuracy=target, max_epochs=9)
+    assert (run.reached, run.seconds_to_target) == (False, None)
+    assert len(run.curve) == (2 if target else 1)
+    assert f"diverged in epoch {len(run.curve)}" in run.doubt
+    assert {r.doubt for r in figures.of_run(one, run, source="a test")} == {run.doubt}
+
+
+@pytest.mark.parametrize("framework", ["PyTorch", "JAX"])
+def test_a_real_run_that_learns_too_fast_diverges(framework, pictures):
+    made = trainer(framework, SmallCNN(width=8), Recipe(batch=26, learning_rate=1e20))
+    run = train(made, pictures, target_accuracy=0.0, max_epochs=20)
+    assert "diverged" in run.doubt
+    assert not run.reached
+
+
+def test_a_momentum_of_one_is_refused():
+    with pytest.raises(InvalidValueError, match="momentum"):
+        Recipe(momentum=1)
+
+
 def test_a_run_of_one_step_has_no_rate(pictures):
     run = train(Pretender(recipe=Recipe(batch=SAMPLES)), pictures, target_accuracy=0, max_epochs=1)
     assert run.samples_per_second is None
@@ -141,11 +195,18 @@ def test_a_sweep_records_what_runs_and_says_what_it_skips():
     assert told[-1] == ("done", 1.0)
 
 
-def test_a_sweep_goes_on_where_memory_runs_out(monkeypatch):
+@pytest.mark.parametrize(
+    "words",
+    ["CUDA out of memory. Tried to allocate 3 EiB.",
+     "RESOURCE_EXHAUSTED: Out of memory",
+     "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+     "[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."],
+)  # fmt: skip
+def test_a_sweep_goes_on_where_memory_runs_out(monkeypatch, words):
     def forgetful(framework, network, recipe, *, device):  # noqa: ARG001
         made = Pretender(network, recipe)
         if recipe.batch > 64:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 3 EiB.")
+            raise RuntimeError(words)
         return made
 
     monkeypatch.setattr("enterprise_lab.training.sweep.trainer", forgetful)
@@ -167,6 +228,23 @@ def test_a_sweep_of_a_device_that_isnt_here_skips_it_all():
     found = sweep(SmallCNN(), Recipe(), (1,), ("fp32",), ("PyTorch", "JAX"), "tpu", 1e-3)
     assert not found.records
     assert len(found.skipped) == 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"budget_seconds": 0}, {"budget_seconds": -1}, {"frameworks": ("Keras",)}, {"device": "gpu"},
+     {"frameworks": "JAX"}, {"precisions": "fp32"}, {"precisions": ("fp8",)}, {"batches": 64},
+     {"batches": (0,)}],
+    ids=str,
+)  # fmt: skip
+def test_a_sweep_that_was_asked_for_wrongly_is_refused(bad, monkeypatch):
+    monkeypatch.delattr("enterprise_lab.training.sweep._cell")
+    asked = {
+        "batches": (1,), "precisions": ("fp32",), "frameworks": ("PyTorch",), "device": "cpu",
+        "budget_seconds": 1e-3,
+    }  # fmt: skip
+    with pytest.raises(InvalidValueError):
+        sweep(SmallCNN(width=4), Recipe(), **(asked | bad))
 
 
 def test_a_step_needs_time():
