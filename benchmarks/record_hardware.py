@@ -21,12 +21,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 from enterprise_lab.data import images
 from enterprise_lab.errors import LabError
 from enterprise_lab.measure import rates, records
-from enterprise_lab.measure.devices import Device, devices, machine
-from enterprise_lab.measure.energy import EnergyMeter
+from enterprise_lab.measure.devices import Device, Kind, devices, machine
+from enterprise_lab.measure.energy import Energy, EnergyMeter
 from enterprise_lab.measure.libraries import libraries
 from enterprise_lab.measure.memory import PeakMemory
 from enterprise_lab.measure.records import Record
@@ -36,7 +37,7 @@ from enterprise_lab.training.recipe import Recipe
 from enterprise_lab.training.run import Run, train
 from enterprise_lab.training.small_cnn import SmallCNN
 from enterprise_lab.training.sweep import sweep
-from enterprise_lab.training.trainer import FRAMEWORKS, Framework, Kind, trainer
+from enterprise_lab.training.trainer import FRAMEWORKS, Framework, trainer
 
 FOLDER = Path(__file__).parents[1] / "enterprise_lab" / "measure" / "recorded_runs"
 SOURCE = "benchmarks/record_hardware.py"
@@ -49,7 +50,7 @@ SEEDS = (0, 1, 2)
 
 
 def main() -> None:
-    """Record the devices named on the command line, or all there are."""
+    """Record the devices named, or all there are; exit 2 where one that is named is not here."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", help="cpu, cuda, mps, tpu; all by default")
     parser.add_argument("--part", help=argparse.SUPPRESS)
@@ -58,11 +59,14 @@ def main() -> None:
     if asked.part:
         records.append(asked.into, _part(asked.kinds[0], asked.part))
         return
-    seen = set()
-    for index, device in _numbered(devices()):
-        if device.kind in (asked.kinds or [device.kind]) and device.name not in seen:
-            seen.add(device.name)
-            _record(device, index)
+    here = {(one.kind, one.name): (one, number) for number, one in _numbered(devices())}
+    kinds = {one.kind for one, _ in here.values()}
+    for kind in asked.kinds:
+        if kind not in kinds:
+            parser.error(f"there is no {kind!r} here, only {', '.join(sorted(kinds))}")
+    for device, number in here.values():
+        if device.kind in (asked.kinds or kinds):
+            _record(device, number)
 
 
 def tell(line: str) -> None:
@@ -130,7 +134,10 @@ def _roofline(kind: Kind) -> list[Record]:
 
 
 def _framework(framework: Framework, kind: Kind) -> list[Record]:
-    """Measure a framework's runs, then its steps; nothing where the device can't run it."""
+    """Measure a framework's runs, then its steps; nothing where the device can't run it.
+
+    Of the first steps only that of the process is kept: later ones find the compiler loaded.
+    """
     try:
         found = _runs(framework, kind)
     except LabError as error:
@@ -147,7 +154,7 @@ def _framework(framework: Framework, kind: Kind) -> list[Record]:
     )
     for one in swept.skipped:
         tell(f"    {one.precision}, batches of {one.batch:,}: {one.reason}")
-    found += swept.records
+    found += [one for one in swept.records if one.metric != figures.FIRST_STEP_SECONDS]
     for record in found:
         if record.doubt:
             asked = f"{record.parameters['precision']}, batches of {record.parameters['batch']}"
@@ -156,32 +163,40 @@ def _framework(framework: Framework, kind: Kind) -> list[Record]:
 
 
 def _runs(framework: Framework, kind: Kind) -> list[Record]:
-    """Train from every seed; energy is the mean of the runs, memory the most held at once."""
+    """Train from every seed; energy is the mean of the runs, memory the most of any of them.
+
+    The meters are open while training alone, not while the framework is loaded.
+    """
     data, network = images("digits"), SmallCNN()
     found: list[Record] = []
     runs: list[Run] = []
-    with EnergyMeter(kind) as meter, PeakMemory(kind) as memory:
-        for seed in SEEDS:
-            made = trainer(framework, network, Recipe(seed=seed), device=kind)
+    energies: list[Energy] = []
+    peaks: list[int] = []
+    for seed in SEEDS:
+        made = trainer(framework, network, Recipe(seed=seed), device=kind)
+        with EnergyMeter(kind) as meter, PeakMemory(kind) as memory:
             run = train(made, data, target_accuracy=TARGET_ACCURACY, max_epochs=MAX_EPOCHS)
-            runs.append(run)
-            found += figures.of_run(made, run, source=SOURCE)
-    share = meter.energy.joules / len(runs)
-    doubt = next((run.doubt for run in runs if run.doubt), "")
+        own = figures.of_run(made, run, source=SOURCE)
+        found += [one for one in own if not runs or one.metric != figures.FIRST_STEP_SECONDS]
+        runs.append(run)
+        energies.append(meter.energy)
+        peaks.append(memory.bytes)
     joules = figures.record(
         made,
         figures.ENERGY,
-        figures.single(share, "J", doubt),
-        source=f"{SOURCE}: {meter.energy.source}",
+        figures.single(
+            fmean(one.joules for one in energies),
+            "J",
+            next((run.doubt for run in runs if run.doubt), ""),
+        ),
+        source=f"{SOURCE}: {energies[0].source}",
         target_accuracy=TARGET_ACCURACY,
         runs=len(runs),
-        epochs=sum(len(run.curve) for run in runs) / len(runs),
-        seconds=meter.energy.seconds / len(runs),
+        epochs=fmean(len(run.curve) for run in runs),
+        seconds=fmean(one.seconds for one in energies),
     )
-    peak = figures.record(
-        made, figures.PEAK_MEMORY, figures.single(memory.bytes, "B"), source=SOURCE
-    )
-    return [*found, joules.model_copy(update={"origin": meter.energy.origin}), peak]
+    peak = figures.record(made, figures.PEAK_MEMORY, figures.single(max(peaks), "B"), source=SOURCE)
+    return [*found, joules.model_copy(update={"origin": energies[0].origin}), peak]
 
 
 if __name__ == "__main__":
