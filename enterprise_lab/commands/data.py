@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,19 +91,10 @@ def fetch(names: Names) -> None:
     files are copied from there, NAME/FILE, and checked in the same way.
     """
     from enterprise_lab import data
-    from enterprise_lab.data import store
-    from enterprise_lab.units import format_bytes
 
     for one in [data.manifest(name) for name in names]:
-        try:
+        with _telling_where_it_goes_on(one):
             typer.echo(data.fetch(one.name))
-        except KeyboardInterrupt:
-            arrived = format_bytes(store.arrived_bytes(one))
-            typer.echo(
-                f"Interrupted. Run the same again: it goes on from {arrived} of {_size(one)}.",
-                err=True,
-            )
-            raise typer.Exit(130) from None
 
 
 @data_app.command()
@@ -181,7 +174,8 @@ def record(
     from enterprise_lab.data import manifest
     from enterprise_lab.data.record import record as record_files
 
-    if manifest(name).recorded:
+    asked = manifest(name)
+    if asked.recorded:
         typer.echo(f"Nothing to record: the sha256 of every file of {name} is recorded.")
         return
 
@@ -195,9 +189,26 @@ def record(
         typer.echo(f"{found.path} is not recorded, as you don't agree; its copy is removed.")
         return False
 
-    written = record_files(name, agreed)
+    with _telling_where_it_goes_on(asked):
+        written = record_files(name, agreed)
     if written:
         typer.echo(f"Recorded {len(written)} file(s) in data_manifests/{name}.yaml.")
+
+
+@contextmanager
+def _telling_where_it_goes_on(one: Manifest) -> Iterator[None]:
+    """Say, where a download is interrupted, how much of it is kept; exit with 130."""
+    from enterprise_lab.data import store
+    from enterprise_lab.units import format_bytes
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        arrived = format_bytes(store.arrived_bytes(one))
+        typer.echo(
+            f"Interrupted. Run the same again: it goes on from {arrived} of {_size(one)}.", err=True
+        )
+        raise typer.Exit(130) from None
 
 
 def _size(one: Manifest) -> str:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from enterprise_lab import data
 from enterprise_lab.commands.data import data_app
 from enterprise_lab.data import manifest_files
+from enterprise_lab.data import record as recording
 from enterprise_lab.data.download import part_of
 from enterprise_lab.errors import LabError
 
@@ -187,19 +188,24 @@ def test_a_file_in_the_place_of_the_folder_is_told_and_cleaned(cache: Path) -> N
     assert run("fetch", "set").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("fetch", "set"), "2 kB of 6 kB."), (("record", "new"), "2 kB of under 10 kB.")],
+)
 def test_an_interrupted_download_says_where_it_goes_on(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str], told: str
 ) -> None:
     monkeypatch.delenv("ENTERPRISE_LAB_MIRROR")
-    part = part_of(cache / "set" / "a.bin")
+    part = part_of(cache / words[1] / "a.bin")
 
-    def interrupted(_: str) -> Path:
+    def interrupted(*_: object) -> None:
         part.parent.mkdir(parents=True)
         part.write_bytes(CONTENT[:2000])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(data, "fetch", interrupted)
-    found = run("fetch", "set")
+    monkeypatch.setattr(recording, "record", interrupted)
+    found = run(*words)
 
     assert found.exit_code == 130
-    assert "Run the same again: it goes on from 2 kB of 6 kB." in found.output
+    assert f"Run the same again: it goes on from {told}" in found.output
