@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import lzma
@@ -247,6 +248,10 @@ def _readable(archive: Path) -> Iterator[None]:
         raise
     except _BROKEN as error:
         raise _refused(archive, f"is broken: {error or type(error).__name__}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a zip's reader went where its directory sent it
+            raise
+        raise _refused(archive, "is broken: it points outside itself") from error
 
 
 def _refused(archive: Path, why: str) -> ArchiveError:
