@@ -59,7 +59,7 @@ LABS = (
             "full": Needs(1.2 * GB, 0.01 * GB, fixed_seconds=90, flops=2.8e12),
         },
         data=("digits",),
-        packages=("torch", "sklearn"),
+        packages=("torch", "jax", "sklearn"),
     ),
 )
 

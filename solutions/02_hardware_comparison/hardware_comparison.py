@@ -68,6 +68,7 @@ device: Literal["auto", "cpu", "cuda", "tpu"] = "auto"  # auto: the fastest kind
 width: int = 32  # channels of the first layer; the next have two and four times as many
 batch: int = 64  # images in one step
 target_accuracy: float = 0.95  # share of test images, at which training stops
+most_epochs: int = 60  # after which it stops in any case
 seed: int = 0  # of the first weights and the order of the images
 
 # %%
@@ -400,7 +401,7 @@ with course.progress() as tell:
             continue
         with EnergyMeter(kind) as meter, PeakMemory(kind) as memory:
             runs[framework] = train(
-                one, images, target_accuracy=target_accuracy, max_epochs=60,
+                one, images, target_accuracy=target_accuracy, max_epochs=most_epochs,
                 progress=lambda epoch, name=framework: tell(f"{name}: epoch {epoch.number}", epoch.accuracy),
             )  # fmt: skip
         trained_with[framework] = (meter.energy, memory.bytes)
