@@ -19,6 +19,7 @@ from enterprise_lab.measure.records import Record, measurement_of
 from enterprise_lab.training.figures import STEP_SECONDS
 from enterprise_lab.training.layers import LayerRate
 from enterprise_lab.training.run import Run
+from enterprise_lab.training.sweep import Skipped
 from enterprise_lab.units import (
     HOUR,
     format_bytes,
@@ -92,6 +93,7 @@ def trainings(
 
 def steps(
     found: Sequence[Record],
+    skipped: Sequence[Skipped],
     expected: Mapping[tuple[str, int], Estimate],
     rates: Mapping[str, float],
     *,
@@ -122,7 +124,8 @@ def steps(
         f"**{noisy} of {len(own)} figures can't be relied on, nor what follows from them: let"
         " nothing else run, and run the sweep again.**"
     )
-    return _table(header, rows, [note] * bool(noisy))
+    left_out = dict.fromkeys(f"{s.framework}, {s.precision}: {s.reason}" for s in skipped)
+    return _table(header, rows, [*[note] * bool(noisy), *left_out])
 
 
 def chips(found: Sequence[Accelerator]) -> Markdown:
@@ -183,10 +186,10 @@ def options(bills: Sequence[Bill], start_up_seconds: float) -> list[Option]:
     ]
 
 
-def decisions(tasks: Mapping[str, Sequence[Option]], deadlines: Sequence[float]) -> Markdown:
-    """Show what to choose for each task by each deadline, when it is done and what it costs."""
+def decisions(tasks: Mapping[str, tuple[Sequence[Option], Sequence[float]]]) -> Markdown:
+    """Show what to choose for each task by its deadlines, when it is done and what it costs."""
     rows = []
-    for task, choices in tasks.items():
+    for task, (choices, deadlines) in tasks.items():
         for deadline in deadlines:
             best = lab02.choose_hardware.reference(options=choices, deadline_seconds=deadline)
             row = [task, format_seconds(deadline), str(best or "none of these"), "", ""]

@@ -12,6 +12,7 @@ from enterprise_lab.measure.timing import Measurement
 from enterprise_lab.training.layers import LayerRate
 from enterprise_lab.training.run import Epoch, Run
 from enterprise_lab.training.small_cnn import SmallCNN
+from enterprise_lab.training.sweep import Skipped
 
 NOISY = "the machine is too noisy (others used half of it)"
 ENERGY = Energy(joules=7.0, origin=Origin.ESTIMATED, source="watts by the book", seconds=1.0)
@@ -86,13 +87,15 @@ def step(batch, seconds, doubt="", framework="PyTorch"):
 def test_steps_in_doubt_are_not_judged():
     found = [step(10, 0.1), step(20, 0.5, NOISY), step(10, 9.0, framework="JAX")]
     expected = {("fp32", n): Estimate(0.2, "s", "a test", 0.1, 0.4) for n in (10, 20)}
+    skipped = [Skipped("JAX", "bf16", n, "it can't.") for n in (1, 2)]
     table = hardware_tables.steps(
-        found, expected, {"fp32": 1e9}, framework="PyTorch", image_flops=1e6
+        found, skipped, expected, {"fp32": 1e9}, framework="PyTorch", image_flops=1e6
     )
     sure, unsure = rows(table)
     assert sure[2:] == ["100 ms", "100", "10 %", "200 ms (100 ms to 400 ms)", "0.50"]
     assert unsure[3:5] == ["", ""]
     assert "1 of 2 figures can't be relied on" in table.data
+    assert table.data.count("JAX, bf16: it can't.") == 1
 
 
 def test_chips_show_their_sheet_and_their_price():
@@ -126,5 +129,5 @@ def test_the_decision_is_that_of_the_exercise(deadline, choice):
     ]
     options = hardware_tables.options(candidates, 180.0)
     assert len(options) == 2  # no price of the TPU
-    (row,) = rows(hardware_tables.decisions({"a task": options}, [deadline]))
+    (row,) = rows(hardware_tables.decisions({"a task": (options, [deadline])}))
     assert row[2].startswith(choice)
