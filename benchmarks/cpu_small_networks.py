@@ -21,7 +21,7 @@ from torch import nn
 
 from enterprise_lab.measure import libraries, records
 from enterprise_lab.measure.devices import machine
-from enterprise_lab.measure.records import Origin, Record
+from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.timing import measure
 from enterprise_lab.shapes.networks import plain
 
@@ -79,15 +79,10 @@ def row(case: tuple[Any, ...], phase: str, precision: str, device: str, run: str
         raise SystemExit(f"{shape.name} and its module differ.")
     images = torch.randn(batch, 3, size, size)
     taken = measure(work(model, phase, precision, images), budget_seconds=SECONDS)
-    return Record(
-        lab="cpu_small_networks",
-        metric=PHASES[phase],
-        value=taken.value,
-        unit="s",
-        origin=Origin.MEASURED,
-        low=taken.low,
-        high=taken.high,
-        n=taken.n,
+    return records.measured(
+        "cpu_small_networks",
+        PHASES[phase],
+        taken,
         device=device,
         source="benchmarks/cpu_small_networks.py",
         run=run,
@@ -100,7 +95,6 @@ def row(case: tuple[Any, ...], phase: str, precision: str, device: str, run: str
             "image_size": size,
             "threads": torch.get_num_threads(),
         },
-        versions={"python": sys.version.split()[0], "torch": torch.__version__},
     )
 
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from enterprise_lab.measure.devices import Device, Machine
 
-_CALLED = {"cpu": "processor", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "tpu": "TPU"}
-
 
 def doctor() -> None:
     """Say what this machine has and which labs fit it."""
@@ -32,6 +30,7 @@ def _devices(found: tuple[Device, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from enterprise_lab.measure.devices import KIND_NAMES
     from enterprise_lab.units import format_bytes
 
     table = Table(title="Devices", title_justify="left")
@@ -43,7 +42,7 @@ def _devices(found: tuple[Device, ...]) -> Table:
             memory += f" of {format_bytes(one.memory_bytes)}"
         row = (one.name or "none", memory, ", ".join(one.precisions), one.note)
         style = "" if one.present else "dim"
-        table.add_row(_CALLED[one.kind], *map(Text, row), style=style)
+        table.add_row(KIND_NAMES[one.kind], *map(Text, row), style=style)
     return table
 
 

@@ -11,13 +11,12 @@ from enterprise_lab.catalog import Accelerator, Instance
 from enterprise_lab.course.bills import matching_instance, smallest_instance
 from enterprise_lab.course.text import say
 from enterprise_lab.errors import LabError, require_one_of
-from enterprise_lab.measure.devices import Device, Kind, machine
-from enterprise_lab.measure.rates import COPY, MATMUL, best_of
+from enterprise_lab.measure.devices import KIND_NAMES, Device, Kind, machine
+from enterprise_lab.measure.rates import best_copy, best_matmuls
 from enterprise_lab.measure.records import Record
 from enterprise_lab.measure.this_machine import accelerator_of
 from enterprise_lab.units import GB, TERA, format_bytes
 
-_NAMES = {"cpu": "processor", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "tpu": "TPU"}
 _FASTEST_FIRST: tuple[Kind, ...] = ("tpu", "cuda", "cpu")
 _CHIPS = {
     "H100 80GB HBM3": "H100-SXM5-80GB",
@@ -38,9 +37,9 @@ def table_of(found: Sequence[Device]) -> Markdown:
     lines = ["| kind | device | memory free | formats | |", "|---|---|---:|---|---|"]
     for one in found:
         free = "" if one.free_bytes is None else format_bytes(one.free_bytes)
-        name = one.name if one.present else "none"
+        formats = ", ".join(one.precisions)
         lines += [
-            f"| {_NAMES[one.kind]} | {name} | {free} | {', '.join(one.precisions)} | {one.note} |"
+            f"| {KIND_NAMES[one.kind]} | {one.name or 'none'} | {free} | {formats} | {one.note} |"
         ]
     return say("\n".join(lines))
 
@@ -57,7 +56,7 @@ def choose(wanted: str, found: Sequence[Device]) -> Kind:
     if wanted not in here:
         why = next((one.note for one in found if one.kind == wanted), "it was not looked for")
         raise LabError(
-            f"There is no {_NAMES[wanted]} here: {why}.",
+            f"There is no {KIND_NAMES[wanted]} here: {why}.",
             'Set device = "auto", or run the lab on a machine that has one.',
         )
     return wanted
@@ -103,15 +102,7 @@ def best_rates(measured: Sequence[Record], kind: Kind) -> dict[str, float]:
     own = [one for one in measured if one.parameters["processor"] == kind]
     if not own:
         raise LabError(
-            f"The rates of the {_NAMES[kind]} were not measured.",
+            f"The rates of the {KIND_NAMES[kind]} were not measured.",
             'Set device = "cpu", or install PyTorch for this device.',
         )
-    best: dict[str, float] = {}
-    for one in own:
-        if one.metric == MATMUL:
-            precision = str(one.parameters["precision"])
-            best[precision] = max(best.get(precision, 0.0), best_of(one))
-    copies = [one for one in own if one.metric == COPY]
-    largest = max(int(one.parameters["size_bytes"]) for one in copies)
-    best["memory"] = max(best_of(c) for c in copies if c.parameters["size_bytes"] == largest)
-    return best
+    return {**best_matmuls(own), "memory": best_copy(own)}

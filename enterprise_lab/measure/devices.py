@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,12 @@ from enterprise_lab.measure import nvml, processor
 from enterprise_lab.measure.timing import Measurement
 
 Kind = Literal["cpu", "cuda", "mps", "tpu"]
+KIND_NAMES: Mapping[str, str] = {
+    "cpu": "processor",
+    "cuda": "NVIDIA GPU",
+    "mps": "Apple GPU",
+    "tpu": "TPU",
+}
 
 _CUDA_PRECISIONS = (
     ("tf32", (8, 0)),

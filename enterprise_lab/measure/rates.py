@@ -93,6 +93,23 @@ def best_of(rate: Record) -> float:
     return rate.value if rate.high is None else rate.high
 
 
+def best_matmuls(found: Sequence[Record]) -> dict[str, float]:
+    """Return the best FLOP/s of products in each precision, by any library and at any size."""
+    best: dict[str, float] = {}
+    for one in found:
+        if one.metric == MATMUL:
+            precision = str(one.parameters["precision"])
+            best[precision] = max(best.get(precision, 0.0), best_of(one))
+    return best
+
+
+def best_copy(found: Sequence[Record]) -> float:
+    """Return the best bytes/s, by any library, of the largest copies: smaller fit into caches."""
+    copies = [one for one in found if one.metric == COPY]
+    largest = max(int(one.parameters["size_bytes"]) for one in copies)
+    return max(best_of(one) for one in copies if one.parameters["size_bytes"] == largest)
+
+
 def _products(library: Library, precision: str, seconds: float) -> list[Record]:
     """Measure products of square matrices, larger and larger while the seconds last.
 

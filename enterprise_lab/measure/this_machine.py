@@ -9,7 +9,7 @@ from enterprise_lab.catalog import Accelerator
 from enterprise_lab.measure import calibrate
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.libraries import NumPy
-from enterprise_lab.measure.rates import COPY, MATMUL, best_of, disturbed, run, tasks
+from enterprise_lab.measure.rates import best_copy, best_matmuls, disturbed, run, tasks
 from enterprise_lab.measure.records import Record
 from enterprise_lab.units import GB, TERA
 
@@ -29,11 +29,7 @@ def this_machine() -> Accelerator:
 def accelerator_of(found: Sequence[Record]) -> Accelerator:
     """Return the processor that these rates were measured on, with as much memory as is here."""
     rates = [one for one in found if one.parameters["processor"] == "cpu"]
-    peaks: dict[str, float] = {}
-    for one in rates:
-        if one.metric == MATMUL:
-            precision = str(one.parameters["precision"])
-            peaks[precision] = max(peaks.get(precision, 0.0), best_of(one) / TERA)
+    peaks = {precision: best / TERA for precision, best in best_matmuls(rates).items()}
     row = {
         "name": rates[0].device,
         "vendor": "measured",
@@ -43,17 +39,10 @@ def accelerator_of(found: Sequence[Record]) -> Accelerator:
         "measured_matmul_tflops": peaks.get("bf16"),
         "memory_gb": machine().memory_bytes / GB,
         "memory_type": "system memory",
-        "memory_bandwidth_gb_per_second": _bandwidth(rates) / GB,
+        "memory_bandwidth_gb_per_second": best_copy(rates) / GB,
         "source": f"{rates[0].source}, {rates[0].time:%Y-%m-%d}",
     }
     return Accelerator.model_validate(row)
-
-
-def _bandwidth(rates: Sequence[Record]) -> float:
-    """Return the best rate, by any library, of the largest copies: the smaller fit into caches."""
-    copies = [one for one in rates if one.metric == COPY]
-    largest = max(int(one.parameters["size_bytes"]) for one in copies)
-    return max(best_of(one) for one in copies if one.parameters["size_bytes"] == largest)
 
 
 @cache
