@@ -9,10 +9,12 @@ from pathlib import Path
 
 from enterprise_lab import catalog
 from enterprise_lab.batch import identity
+from enterprise_lab.batch.attempt import Identity, Predicted
 from enterprise_lab.batch.errors import PlanError
-from enterprise_lab.batch.notebook_file import read_notebook
+from enterprise_lab.batch.notebook_file import content_of, read_notebook
 from enterprise_lab.batch.parameters import Parameter, read_parameters
 from enterprise_lab.batch.plan import Combination, PlanFile, Scalar, expand, read_plan
+from enterprise_lab.batch.run import Batch, Need, Retries, Run
 from enterprise_lab.errors import LabError, require_whole
 from enterprise_lab.units import format_bytes
 
@@ -23,38 +25,13 @@ OUTPUT_BYTES_PER_RUN = 20_000_000
 
 
 @dataclass(frozen=True)
-class Run:
-    """One checked cell of the matrix.
-
-    `given` is what the plan sets; `parameters` adds the notebook's own defaults.
-    """
-
-    run_id: str
-    notebook: str
-    notebook_path: Path
-    given: dict[str, Scalar]
-    parameters: dict[str, Scalar]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A plan found sound: what is to be run, and where its results go."""
-
-    name: str
-    title: str
-    deadline_seconds: float
-    runs: tuple[Run, ...]
-    folder: Path
-
-
-@dataclass(frozen=True)
 class _Notebook:
-    path: Path
+    content: str
     code: str
     parameters: dict[str, Parameter]
 
 
-def check_plan(path: Path, runs_folder: Path) -> Batch:
+def check_plan(path: Path, store: str | None = None) -> Batch:
     """Read, expand and check a plan; PlanError lists every problem with its mend."""
     plan_file = read_plan(path)
     plan = plan_file.plan
@@ -73,22 +50,27 @@ def check_plan(path: Path, runs_folder: Path) -> Batch:
         combinations = expand(plan)
     except LabError as error:
         raise PlanError(path, [*problems, error]) from None
-    folder = runs_folder / plan.name
-    problems += _output_problems(folder, len(combinations))
+    store = store or "runs"
+    if "://" not in store:
+        problems += _output_problems(Path(store) / plan.name, len(combinations))
     if problems:
         raise PlanError(path, problems)
 
-    environment = identity.environment_digest(plan_file.root)
-    runs = [_run(c, notebooks[c.notebook], environment) for c in combinations]
+    environment = identity.environment(plan_file.root)
+    runs = [
+        _run(c, notebooks[c.notebook], environment, plan.deadline_seconds) for c in combinations
+    ]
     if duplicates := _duplicate_problems(plan_file, combinations, runs):
         raise PlanError(path, duplicates)
-    return Batch(plan.name, plan.title or plan.name, plan.deadline_seconds, tuple(runs), folder)
+    return Batch(plan.name, plan.title or plan.name, tuple(runs), store)
 
 
 def _read_notebook(root: Path, name: str) -> _Notebook:
     path = root / name
     notebook = read_notebook(path)
-    return _Notebook(path, identity.code_digest(notebook), read_parameters(notebook))
+    return _Notebook(
+        content_of(notebook), identity.code_digest(notebook), read_parameters(notebook)
+    )
 
 
 def _key_problems(plan_file: PlanFile, index: int) -> list[LabError]:
@@ -148,19 +130,35 @@ def _look_up(name: str, value: Scalar) -> Scalar:
     return value
 
 
-def _run(combination: Combination, notebook: _Notebook, environment: str) -> Run:
+def _run(
+    combination: Combination,
+    notebook: _Notebook,
+    environment: identity.Environment,
+    deadline_seconds: float,
+) -> Run:
     given = {
         name: _look_up(name, notebook.parameters[name].accept(value))
         for name, value in combination.parameters.items()
     }
     defaults = {p.name: p.default for p in notebook.parameters.values() if p.has_default}
-    parameters = {**defaults, **given}
+    is_what = Identity(
+        notebook=combination.notebook,
+        parameters={**defaults, **given},
+        code=notebook.code,
+        lock=environment.lock,
+        package=environment.package,
+    )
     return Run(
-        identity.run_id(notebook.code, parameters, environment),
-        combination.notebook,
-        notebook.path,
-        given,
-        parameters,
+        run_id=identity.run_id(is_what),
+        notebook=combination.notebook,
+        content=notebook.content,
+        given=given,
+        identity=is_what,
+        need=Need(),
+        deadline_seconds=deadline_seconds,
+        retries=Retries(),
+        predicted=Predicted(),
+        usd_per_hour=None,
     )
 
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from nbformat import NotebookNode
 
-from enterprise_lab.batch.plan import Scalar
+from enterprise_lab.batch.attempt import Identity
 
 # What notebooks cannot reach: changing it leaves every result as it was.
-_NOT_IMPORTED_BY_LABS = ("authoring", "batch", "cli.py")
+_NOT_IMPORTED_BY_LABS = ("authoring", "batch", "cli.py", "commands")
 
 
-def run_id(code: str, parameters: Mapping[str, Scalar], environment: str) -> str:
-    """Name a run by its code, parameters and environment: 12 hexadecimal digits."""
-    return _digest([code, dict(sorted(parameters.items())), environment])[:12]
+@dataclass(frozen=True)
+class Environment:
+    """Digests of what all notebooks run on: `constraints.txt` and this package's own files."""
+
+    lock: str
+    package: str
+
+
+def run_id(identity: Identity) -> str:
+    """Name a run by all that makes it what it is: 12 hexadecimal digits."""
+    return digest(identity.model_dump(mode="json"))[:12]
 
 
 def code_digest(notebook: NotebookNode) -> str:
     """Hash what a notebook executes: its code cells, less text, outputs and trailing blanks."""
-    return _digest(
+    return digest(
         [
             ["\n".join(line.rstrip() for line in cell.source.strip().splitlines()),
              sorted(cell.metadata.get("tags", []))]
@@ -33,23 +42,60 @@ def code_digest(notebook: NotebookNode) -> str:
     )  # fmt: skip
 
 
-def environment_digest(root: Path) -> str:
-    """Hash what notebooks run on: `constraints.txt`, if any, and this package's own files."""
+def environment(root: Path) -> Environment:
+    """Hash what notebooks run on; without a `constraints.txt` in `root` its digest is empty."""
     constraints = root / "constraints.txt"
     package = Path(str(files("enterprise_lab")))
-    return _digest(
-        [
-            constraints.read_text(encoding="utf-8") if constraints.is_file() else "",
+    return Environment(
+        lock=digest(constraints.read_text(encoding="utf-8")) if constraints.is_file() else "",
+        package=digest(
             [
                 [str(path.relative_to(package)), hashlib.sha256(path.read_bytes()).hexdigest()]
                 for path in sorted(package.rglob("*"))
                 if path.is_file()
                 and "__pycache__" not in path.parts
                 and path.relative_to(package).parts[0] not in _NOT_IMPORTED_BY_LABS
-            ],
-        ]
+            ]
+        ),
     )
 
 
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+def changes(old: Identity, new: Identity) -> list[str]:
+    """Say in words what makes a run another one, such as `width 8 -> 32`."""
+    said = []
+    if old.notebook != new.notebook:
+        said.append(f"notebook {old.notebook} -> {new.notebook}")
+    elif old.code != new.code:
+        said.append("the notebook's code")
+    said += _changed_values(old.parameters, new.parameters)
+    if old.lock != new.lock:
+        said.append("constraints.txt")
+    if old.package != new.package:
+        said.append("the kit's own code")
+    said += [f"data set {name}" for name in _differing(old.data, new.data)]
+    if old.device != new.device:
+        said.append(f"device {old.device} -> {new.device}")
+    return said
+
+
+def _changed_values(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    return [f"{name} {_text(old, name)} -> {_text(new, name)}" for name in _differing(old, new)]
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> Sequence[str]:
+    return [
+        name
+        for name in dict.fromkeys([*old, *new])
+        if (type(old.get(name)), old.get(name)) != (type(new.get(name)), new.get(name))
+        or (name in old) != (name in new)
+    ]
+
+
+def _text(values: Mapping[str, object], name: str) -> str:
+    return str(values[name]) if name in values else "(none)"
+
+
+def digest(content: object) -> str:
+    """Hash plain values: 64 hexadecimal digits, the same whatever the order of a mapping."""
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

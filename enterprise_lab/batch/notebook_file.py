@@ -1,7 +1,8 @@
-"""Reading a notebook's file."""
+"""A notebook's file, and what of it is executed."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import nbformat
@@ -24,3 +25,13 @@ def read_notebook(path: Path) -> NotebookNode:
         reason = str(error).partition("\n")[0]
         raise LabError(f"{path} is not a notebook: {reason}", "Give an .ipynb file.") from None
     return notebook
+
+
+def content_of(notebook: NotebookNode) -> str:
+    """Write a notebook as JSON without what its cells printed before."""
+    bare = copy.deepcopy(notebook)
+    for cell in bare.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    text: str = nbformat.writes(bare)  # type: ignore[no-untyped-call]
+    return text
