@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from enterprise_lab import data
-from enterprise_lab.course.labs import Lab, Needs, lab
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate.value import html_table
+from enterprise_lab.labs import Lab, Needs, lab
 from enterprise_lab.measure.calibrate import kept
 from enterprise_lab.measure.devices import Machine, machine
 from enterprise_lab.measure.matmul import matmul_rate
@@ -34,17 +33,13 @@ class Fit:
     @property
     def seconds(self) -> float:
         """Predicted seconds of the lab's code on this machine."""
-        return self.needs.fixed_seconds + self.needs.flops / self.matmul_flops_per_second
+        return self.needs.seconds(self.matmul_flops_per_second)
 
     @property
     def shortage(self) -> LabError | None:
         """What this machine lacks for the lab, if anything."""
-        missing = [name for name in self.lab.packages if not find_spec(name)]
-        if missing:
-            return LabError(
-                f"{self.lab.title} needs packages that are not installed: {', '.join(missing)}.",
-                "In the course's folder: python -m pip install -c constraints.txt -e '.[labs]'.",
-            )
+        if self.lab.lack:
+            return self.lab.lack
         for name, needed, free in (
             ("memory", self.needs.memory_bytes, self.machine.free_memory_bytes),
             ("disk space", self.needs.disk_bytes, self.machine.free_disk_bytes),

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from enterprise_lab import catalog, costing, course, estimate
+from enterprise_lab import catalog, costing, course, estimate, labs
 from enterprise_lab.course import fit, pictures, time_pictures
-from enterprise_lab.course.labs import LABS
 from enterprise_lab.course.what_if import WhatIf
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate.validation import HeldOut, held_out
+from enterprise_lab.labs import LABS
 from enterprise_lab.measure import calibrate, records
 from enterprise_lab.measure.this_machine import this_machine
 from enterprise_lab.measure.timing import Measurement
@@ -52,7 +52,7 @@ def test_too_little_is_said_before_anything_starts(what, monkeypatch):
 
 
 def test_a_missing_package_is_said_before_anything_starts(monkeypatch):
-    monkeypatch.setattr(fit, "find_spec", lambda name: None if name == "torch" else object())
+    monkeypatch.setattr(labs, "find_spec", lambda name: None if name == "torch" else object())
     with pytest.raises(LabError, match="not installed: torch") as error:
         course.preflight("02_hardware_comparison")
     assert "[labs]" in error.value.remedy

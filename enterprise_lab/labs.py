@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import PurePath
 
-from enterprise_lab.errors import InvalidValueError, UnknownNameError
+from enterprise_lab.errors import InvalidValueError, LabError, UnknownNameError
 from enterprise_lab.units import GB
 
 
@@ -20,6 +23,10 @@ class Needs:
     """What takes longer on a slower processor, such as training and compiling: as many operations
     of its matrix products in float32 take that long."""
 
+    def seconds(self, matmul_flops_per_second: float) -> float:
+        """Predict the seconds of the lab's code where products in float32 have this rate."""
+        return self.fixed_seconds + self.flops / matmul_flops_per_second
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -27,7 +34,7 @@ class Lab:
 
     folder: str
     title: str
-    needs: dict[str, Needs]
+    needs: Mapping[str, Needs]
     data: tuple[str, ...] = ()
     """Data sets and weights, by their manifests, that the lab uses where nothing else is said."""
     packages: tuple[str, ...] = ()
@@ -40,6 +47,17 @@ class Lab:
                 f"{self.folder} has no profile {name!r}.", f"Use one of {', '.join(self.needs)}."
             )
         return self.needs[name]
+
+    @property
+    def lack(self) -> LabError | None:
+        """The packages it imports that aren't installed here, if any."""
+        missing = [name for name in self.packages if not find_spec(name)]
+        if not missing:
+            return None
+        return LabError(
+            f"{self.title} needs packages that are not installed: {', '.join(missing)}.",
+            "In the course's folder: python -m pip install -c constraints.txt -e '.[labs]'.",
+        )
 
 
 LABS = (
@@ -70,3 +88,9 @@ def lab(folder: str) -> Lab:
         if known.folder == folder:
             return known
     raise UnknownNameError("lab", folder, [known.folder for known in LABS])
+
+
+def lab_of(notebook: str) -> Lab | None:
+    """Return the lab whose folder a notebook's path is in, its solution or its student's copy."""
+    folder = PurePath(notebook).parent.name
+    return next((known for known in LABS if known.folder == folder), None)
