@@ -9,7 +9,8 @@ import nbformat
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from enterprise_lab.batch.check import Batch, check_plan
+from enterprise_lab.batch.check import check_plan
+from enterprise_lab.batch.run import Batch
 
 PARAMETERS = """\
 from typing import Literal
@@ -67,4 +68,4 @@ class Workshop:
         return self.plan_path
 
     def check(self) -> Batch:
-        return check_plan(self.plan_path, self.runs)
+        return check_plan(self.plan_path, str(self.runs))
