@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +44,9 @@ class Store(Protocol):
 
     def scratch(self, name: str) -> Path:
         """Make an empty folder of this machine to work in, for what is then published."""
+
+    def sweep(self, below: str, keep: Collection[str]) -> None:
+        """Remove this machine's scratch folders right below a name, but those called so."""
 
 
 def open_store(url: str) -> Store:
