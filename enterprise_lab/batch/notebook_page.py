@@ -1,25 +1,31 @@
-"""An executed notebook as one HTML page that needs nothing else: no script, font or network.
+"""An executed notebook as HTML that needs nothing else: no script, font or network.
 
-What a notebook's own HTML would load or run is stopped by the page's Content-Security-Policy.
+Its cells are one part, and the page around them, with its style, is another, which many notebooks
+share. What a notebook's own HTML would load or run is stopped by the page's
+Content-Security-Policy.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import cache, lru_cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
+from nbconvert.filters import clean_html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
 from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
 _TEMPLATES = Path(__file__).parent / "templates"
+CELLS = "<!-- cells -->"
+"""Stands in the page around a notebook where its cells go."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # Scripts are left out: they would be run by the page, and most load others from a network.
 _SHOWN_FIRST = [
@@ -32,6 +38,7 @@ _SHOWN_FIRST = [
 ]
 
 
+@lru_cache(maxsize=1024)
 def to_mathml(latex: str, *, block: bool) -> str:
     """Convert a formula to MathML; one that cannot be is shown as it was written."""
     try:
@@ -40,18 +47,17 @@ def to_mathml(latex: str, *, block: bool) -> str:
         return f"<code>{escape(latex)}</code>"
 
 
-def notebook_page(notebook: NotebookNode, page: dict[str, Any]) -> str:
-    """Render an executed notebook.
-
-    `page` is what its heading shows: title, subtitle, state, error, show_code and back, the
-    address of the report.
-    """
-    html, _ = _Exporter(  # type: ignore[no-untyped-call]
-        template_name="notebook_page",
-        extra_template_basedirs=[str(_TEMPLATES)],
-        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN_FIRST}}),
-    ).from_notebook_node(_without_network(notebook), {"page": page})
+def notebook_frame() -> str:
+    """Return the page around a notebook; CELLS in it is where its cells go."""
+    html, _ = _exporter("frame.html.j2").from_notebook_node(new_notebook())  # type: ignore[no-untyped-call]
     return str(html)
+
+
+def notebook_cells(notebook: NotebookNode) -> str:
+    """Render an executed notebook's cells."""
+    html, _ = _exporter("index.html.j2").from_notebook_node(_without_network(notebook))
+    # A link leads out of the report, not out of the frame that a notebook is shown in.
+    return str(html).replace('<a href="http', '<a rel="noopener" target="_blank" href="http')
 
 
 class _Renderer(IPythonRenderer):
@@ -65,6 +71,24 @@ class _Renderer(IPythonRenderer):
         # latex2mathml numbers no equations, so equation and align are just their bodies.
         body = rf"\begin{{aligned}}{body}\end{{aligned}}" if name.startswith("align") else body
         return to_mathml(body, block=True)
+
+
+@lru_cache(maxsize=1024)
+def _clean(html: str) -> str:
+    """Clean highlighted code; most of it is the same in all runs of a notebook."""
+    return str(clean_html(html))  # type: ignore[no-untyped-call]
+
+
+@cache
+def _exporter(template: str) -> _Exporter:
+    exporter = _Exporter(  # type: ignore[no-untyped-call]
+        template_name="notebook_page",
+        template_file=template,
+        extra_template_basedirs=[str(_TEMPLATES)],
+        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN_FIRST}}),
+    )
+    exporter.register_filter("clean_html", _clean)  # type: ignore[no-untyped-call]
+    return exporter
 
 
 class _Exporter(HTMLExporter):
