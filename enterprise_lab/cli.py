@@ -11,6 +11,7 @@ import typer
 
 from enterprise_lab import __version__
 from enterprise_lab.commands import calibrate, doctor, validate
+from enterprise_lab.commands.batch import batch_app
 from enterprise_lab.commands.data import data_app
 from enterprise_lab.commands.estimate import estimate_app
 from enterprise_lab.errors import LabError
@@ -44,6 +45,7 @@ app.command()(calibrate.calibrate)
 app.command()(validate.validate)
 app.add_typer(estimate_app, name="estimate")
 app.add_typer(data_app, name="data")
+app.add_typer(batch_app, name="batch")
 
 release_app = typer.Typer(help="Make and check what students get.", no_args_is_help=True)
 app.add_typer(release_app, name="release")
@@ -169,32 +171,6 @@ def _print_rows(kind: str, text: str, rows_about: Callable[[str], Sequence[Any]]
     if not rows:
         raise UnknownNameError(kind, text, [row.name for row in rows_about("")])
     Console().print(RowTable(rows))
-
-
-batch_app = typer.Typer(no_args_is_help=True, help="Run notebooks over parameters, and compare.")
-app.add_typer(batch_app, name="batch")
-
-PlanArgument = Annotated[Path, typer.Argument(help="The plan file: batches/NAME.yaml.")]
-RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that results go to.")]
-
-
-@batch_app.command("check")
-def batch_check(plan: PlanArgument, runs: RunsOption = Path("runs")) -> None:
-    """Check all of a plan and list its runs, without running any."""
-    from enterprise_lab.batch import terminal
-
-    terminal.check(plan, runs)
-
-
-@batch_app.command("run")
-def batch_run(plan: PlanArgument, runs: RunsOption = Path("runs")) -> None:
-    """Run what has not succeeded yet, then write the table and the report.
-
-    Exits with 0 when all runs have succeeded, 1 when one has not, 2 when the plan is wrong.
-    """
-    from enterprise_lab.batch import terminal
-
-    raise typer.Exit(terminal.run(plan, runs))
 
 
 def main() -> None:

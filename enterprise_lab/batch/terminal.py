@@ -1,130 +1,142 @@
-"""What `elab batch` shows on the terminal."""
+"""What a batch shows on the terminal while it runs: a line a slot, one for all, the time left."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from enterprise_lab.batch import comparison, store
-from enterprise_lab.batch.check import Batch, Run, check_plan
-from enterprise_lab.batch.results import RUN_SECONDS, Result, collect, write_table
-from enterprise_lab.batch.runner import pending, run_pending
-from enterprise_lab.batch.store import State, Status
-from enterprise_lab.errors import LabError
+from enterprise_lab.batch.attempt import Event, State, Status
+from enterprise_lab.batch.pace import Pace
+from enterprise_lab.batch.run import Run
+from enterprise_lab.batch.runner import Listener
+from enterprise_lab.batch.tables import coloured
 from enterprise_lab.units import format_seconds
 
-_COLOURS = {State.SUCCEEDED: "green", State.QUEUED: "dim", State.CANCELLED: "yellow"}
-_METRICS_SHOWN = 3
+_STOPPING = {
+    "interrupted": "interrupted, saving",
+    "terminated": "told to end",
+    "killed": "killed",
+}
 
 
-def _console() -> Console:
-    # A log has no width of its own; 80 columns would fold every line.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+@dataclass
+class _UnderWay:
+    run: Run
+    attempt: int
+    begun: float
+    at: str = "starting"
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
 
 
-def check(plan: Path, runs_folder: Path) -> None:
-    """Check a plan and list its runs; PlanError when it cannot be run."""
-    batch = check_plan(plan, runs_folder)
-    console = _console()
-    done = len(batch.runs) - len(pending(batch))
-    console.print(f"{escape(str(plan))} is sound: {len(batch.runs)} runs, {done} of them done.")
-    names = comparison.varying_parameters(batch.runs)
-    table = Table("run", *names)
-    for run in batch.runs:
-        table.add_row(run.run_id, *(escape(comparison.value(run, n)) for n in names))
-    console.print(table)
+class Display(Listener):
+    """Shows how a batch goes; where nobody watches a terminal, a line for each run that ended."""
 
-
-def run(plan: Path, runs_folder: Path) -> int:
-    """Run what is pending of a plan, write the table and the report; return the exit code."""
-    batch = check_plan(plan, runs_folder)
-    console = _console()
-    try:
-        with store.alone(batch.folder):
-            cancelled = _run_all(console, batch)
-            results = collect(batch)
-            write_table(batch, results)
-            from enterprise_lab.batch.report import write_report
-
-            page = write_report(batch, results)
-    except OSError as error:
-        raise LabError(
-            f"Outputs cannot be written to {batch.folder}: {error.strerror or error}.",
-            "Free some space, or give another folder with --runs, and run the plan again.",
-        ) from error
-    console.print(_summary(results))
-    console.print(f"report: {escape(str(page))}", soft_wrap=True)
-    if cancelled:
-        console.print("Interrupted. The same command goes on where this one stopped.")
-        return 130
-    return int(any(r.state != State.SUCCEEDED for r in results))
-
-
-def _run_all(console: Console, batch: Batch) -> bool:
-    """Run what is pending, a line each; return whether a Ctrl-C cut the batch off."""
-    todo = {run.run_id for run in pending(batch)}
-    console.print(
-        f"{escape(batch.title)}: {len(batch.runs)} runs,"
-        f" {len(batch.runs) - len(todo)} done already, results in {escape(str(batch.folder))}",
-        soft_wrap=True,
-    )
-    names = comparison.independent_parameters(batch.runs)
-    for run in batch.runs:
-        if run.run_id not in todo:
-            console.print(_line("done before", "dim", None, run, names), soft_wrap=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    state = None
-    with bar:
-        task = bar.add_task("", total=len(todo))
-        for run, status in run_pending(batch):
-            if status is None:
-                bar.update(task, description=escape(comparison.description(run, names)))
-                continue
-            state = status.status
-            colour = _COLOURS.get(state, "red")
-            console.print(_line(state, colour, status, run, names), soft_wrap=True)
-            bar.advance(task)
-    return state == State.CANCELLED
-
-
-def _line(word: str, colour: str, status: Status | None, run: Run, names: list[str]) -> str:
-    seconds = f"{status.run_seconds:7.1f} s" if status else " " * 9
-    error = f"\n    {escape(status.error)}" if status and status.error else ""
-    return f"[{colour}]{word:<11}[/] {seconds}  {escape(comparison.description(run, names))}{error}"
-
-
-def _summary(results: list[Result]) -> Table:
-    """Tabulate a row a run: what tells it apart, how it ended, and the figures runs share."""
-    names = comparison.independent_parameters([r.run for r in results])
-    shared = comparison.shared_series(results)
-    series = [s for s in shared if s.metric != RUN_SECONDS][:_METRICS_SHOWN]
-    names = names or [comparison.NOTEBOOK]
-    table = Table()
-    for heading in (*names, "status", "run time"):
-        table.add_column(heading, overflow="fold")
-    for one in series:
-        table.add_column(f"{one.label}\n({one.origin})", justify="right")
-    for result in results:
-        colour = _COLOURS.get(result.state, "red")
-        figures = (one.text(result) for one in series)
-        seconds = format_seconds(result.status.run_seconds) if result.status else ""
-        table.add_row(
-            *(escape(comparison.value(result.run, n)) for n in names),
-            f"[{colour}]{result.state}[/]",
-            seconds,
-            *figures,
+    def __init__(self, console: Console, names: Mapping[str, str], todo: Mapping[str, Run]) -> None:
+        self._console = console
+        self._names = names
+        self._waiting = dict(todo)
+        self._total = len(todo)
+        self._done = 0
+        self._elsewhere = 0
+        self._lanes: dict[tuple[str, int], _UnderWay | None] = {}
+        self._pace = Pace()
+        self._begun = time.monotonic()
+        self._live = Live(
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=4,
+            transient=True,
         )
-    return table
+
+    def __enter__(self) -> Display:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def attempt_started(self, run: Run, attempt: int, node: str, slot: int) -> None:
+        """Give the run its slot's line."""
+        self._waiting.pop(run.run_id, None)
+        self._lanes[node, slot] = _UnderWay(run, attempt, time.monotonic())
+
+    def event(self, run: Run, event: Event) -> None:
+        """Say on the run's line where it is."""
+        for one in self._lanes.values():
+            if one and one.run.run_id == run.run_id:
+                if event.kind == "cell":
+                    one.at = f"cell {event.cell} of {event.cells}"
+                else:
+                    one.at = _STOPPING.get(event.kind, one.at)
+
+    def attempt_ended(self, run: Run, status: Status, will_retry: bool) -> None:
+        """Say how the run ended, and free its line."""
+        for lane, one in self._lanes.items():
+            if one and one.run.run_id == run.run_id:
+                self._lanes[lane] = None
+        if will_retry:
+            self._waiting[run.run_id] = run
+        else:
+            self._done += 1
+        if status.state == State.SUCCEEDED:
+            self._pace.learn(run, status.ended.run_seconds)
+        again = ", to be tried again" if will_retry else ""
+        error = f"\n    {escape(status.ended.error)}{again}" if status.ended.error else ""
+        self._console.print(
+            f"{coloured(status.state, 13)} {status.ended.run_seconds:8.1f} s "
+            f" {escape(self._names[run.run_id])}{error}",
+            soft_wrap=True,
+        )
+
+    def waiting(self, runs: int) -> None:
+        """Say once that other runners' runs are waited for."""
+        if runs != self._elsewhere:
+            self._console.print(f"Waiting for {runs} runs that other runners are making.")
+        self._elsewhere = runs
+
+    def _picture(self) -> RenderableType:
+        lines = Table.grid(padding=(0, 2))
+        several = len({node for node, _ in self._lanes}) > 1
+        for (node, slot), one in sorted(self._lanes.items()):
+            where = f"{node}/{slot}" if several else f"slot {slot}"
+            if one is None:
+                lines.add_row(f"[dim]{escape(where)}[/]", "[dim]free[/]")
+                continue
+            expected = self._pace.seconds(one.run)
+            of = f" of about {format_seconds(expected)}" if expected else ""
+            again = f", attempt {one.attempt}" if one.attempt > 1 else ""
+            lines.add_row(
+                f"[cyan]{escape(where)}[/]",
+                escape(self._names[one.run.run_id]),
+                f"{one.at}{again}",
+                f"{format_seconds(one.seconds)}{of}",
+            )
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            f"{self._done} of {self._total} runs",
+            ProgressBar(self._total, self._done, width=30),
+            f"{format_seconds(time.monotonic() - self._begun)}, {self._left()}",
+        )
+        return Group(lines, bar)
+
+    def _left(self) -> str:
+        under_way = [(one.run, one.seconds) for one in self._lanes.values() if one]
+        seconds = self._pace.left(list(self._waiting.values()), under_way, len(self._lanes))
+        return "time left unknown" if seconds is None else f"about {format_seconds(seconds)} left"

@@ -1,0 +1,65 @@
+"""A batch from its first run to its report, as `elab batch run` does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from enterprise_lab.batch import comparison, tables
+from enterprise_lab.batch.attempt import State
+from enterprise_lab.batch.engine import Engine, Stop
+from enterprise_lab.batch.report import write_report
+from enterprise_lab.batch.results import Result, collect, write_table
+from enterprise_lab.batch.run import Batch
+from enterprise_lab.batch.runner import run_batch
+from enterprise_lab.batch.stores import open_store
+from enterprise_lab.batch.terminal import Display
+from enterprise_lab.batch.termination import notices
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of it: every run of the plan, the report's place, and the exit code."""
+
+    results: list[Result]
+    report: str
+    exit_code: int
+
+
+def run(
+    batch: Batch, engine: Engine, console: Console, *, notice_file: Path | None, mlflow: str | None
+) -> Done:
+    """Run what is pending of a batch, showing how it goes; then write the table and the report."""
+    store = open_store(batch.store)
+    before = collect(batch, store)
+    telling = comparison.independent_parameters(before)
+    names = {one.run_id: comparison.description(one, telling) for one in before}
+    done = {one.run_id for one in before if one.state == State.SUCCEEDED}
+    todo = {run.run_id: run for run in batch.runs if run.run_id not in done}
+    console.print(
+        f"{escape(batch.title)}: {len(batch.runs)} runs, {len(done)} done already,"
+        f" results in {escape(batch.store)}",
+        soft_wrap=True,
+    )
+    stop = Stop()
+    with notices(stop, notice_file) as noticed:
+        with Display(console, names, todo) as display:
+            run_batch(batch, engine, store, stop, display)
+        results = collect(batch, store)
+        write_table(batch.name, store, results)
+        report = write_report(batch, store)
+        if mlflow:
+            from enterprise_lab.batch.tracking import track
+
+            track(results, mlflow, batch.name)
+    tables.show_results(console, results)
+    console.print(f"report: {report}", soft_wrap=True, markup=False)
+    if noticed.exit_code is None:
+        return Done(results, report, int(any(one.state != State.SUCCEEDED for one in results)))
+    console.print(
+        f"Stopped: {stop.reason}. The same command goes on where this one stopped.", markup=False
+    )
+    return Done(results, report, noticed.exit_code)
