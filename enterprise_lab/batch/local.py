@@ -11,12 +11,17 @@ from threading import Thread
 
 from enterprise_lab.batch.attempt import Ended, Event, Job
 from enterprise_lab.batch.engine import Node, Stop
+from enterprise_lab.batch.nursery import Nursery
 from enterprise_lab.batch.supervisor import supervise
 from enterprise_lab.measure.devices import machine
 
 
 class LocalEngine:
     """Makes attempts side by side on this machine, each watched by a thread."""
+
+    def __init__(self) -> None:
+        self._nursery = Nursery()
+        self._nursery.start()
 
     def nodes(self) -> Sequence[Node]:
         """Name this machine."""
@@ -42,7 +47,7 @@ class LocalEngine:
 
         def make() -> None:
             try:
-                future.set_result(supervise(job, work, stop, tell))
+                future.set_result(supervise(job, work, stop, tell, self._nursery))
             except BaseException as error:
                 future.set_exception(error)
 
@@ -51,3 +56,4 @@ class LocalEngine:
 
     def close(self) -> None:
         """End all processes that are the engine's own."""
+        self._nursery.close()

@@ -1,4 +1,4 @@
-"""One run's processes, however deep and however orphaned: marked by their environment.
+"""A run's processes, however deep and however orphaned: marked by their environment.
 
 A Jupyter kernel starts a session of its own, so the group of the process that started it is not
 enough to find it, nor what it started in turn. A marker in the environment is inherited by all.
@@ -9,50 +9,58 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 
 import psutil
 
 MARKER = "ENTERPRISE_LAB_BATCH_RUN"
-INTERRUPT_GRACE_SECONDS = 5.0
-TERMINATE_GRACE_SECONDS = 3.0
+KILL_PATIENCE_SECONDS = 60.0
+"""A killed process may hang in a driver or on a lost disk, where nothing ends it."""
+_YOUNG_SECONDS = 5.0
 
 
-def marked(marker: str) -> list[psutil.Process]:
-    """Every living process of a run but the caller."""
-    found = []
-    for process in psutil.process_iter():
+class Marked:
+    """Finds the processes whose marker begins with `marker`, quickly when asked again."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = marker
+        self._strangers: set[int] = set()
+
+    def living(self) -> list[psutil.Process]:
+        """List them, without the caller."""
+        pids = set(psutil.pids())
+        self._strangers &= pids
+        found = []
+        for pid in pids - self._strangers - {os.getpid()}:
+            try:
+                process = psutil.Process(pid)
+                if self._is_one(process):
+                    found.append(process)
+                elif time.time() - process.create_time() > _YOUNG_SECONDS:
+                    # A younger one may yet become another program, with another environment.
+                    self._strangers.add(pid)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def _is_one(self, process: psutil.Process) -> bool:
         try:
-            if (
-                process.pid != os.getpid()
-                and process.environ().get(MARKER) == marker
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
+            environment = process.environ()
+        except (psutil.AccessDenied, PermissionError):
+            return False
+        return environment.get(MARKER, "").startswith(self._marker) and lives(process)
 
 
-def stop(marker: str, child: int) -> None:
-    """Interrupt a run's notebook, then terminate and at last kill all its processes.
-
-    Only the kernel is interrupted at first: the child then saves the notebook with the
-    interrupted cell and leaves by itself.
-    """
-    _signal([p for p in marked(marker) if p.pid != child], signal.SIGINT)
-    if not _gone(marker, INTERRUPT_GRACE_SECONDS):
-        _signal(marked(marker), signal.SIGTERM)
-        _gone(marker, TERMINATE_GRACE_SECONDS)
+def lives(process: psutil.Process) -> bool:
+    """Whether a process is neither gone nor a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
-def kill(marker: str) -> None:
-    """Kill whatever is left of a run, until nothing is."""
-    while left := marked(marker):
-        _signal(left, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=1)
-
-
-def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+def send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """Send a signal to those that are there."""
     for process in processes:
         try:
             process.send_signal(number)
@@ -60,10 +68,11 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
             continue
 
 
-def _gone(marker: str, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while left := marked(marker):
-        if time.monotonic() > end:
-            return False
-        psutil.wait_procs(left, timeout=0.1)
-    return True
+def kill(marker: str, *others: psutil.Process) -> None:
+    """Kill all processes of a marker, and some others, until none is left."""
+    patience_ends = time.monotonic() + KILL_PATIENCE_SECONDS
+    while left := [*Marked(marker).living(), *filter(lives, others)]:
+        if time.monotonic() > patience_ends:
+            return
+        send(left, signal.SIGKILL)
+        psutil.wait_procs(left, timeout=1)
