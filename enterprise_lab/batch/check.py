@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from enterprise_lab import catalog
-from enterprise_lab.batch import identity
-from enterprise_lab.batch.attempt import Identity, Predicted
+from enterprise_lab.batch import identity, needs
+from enterprise_lab.batch.attempt import Identity, Predicted, State, Status
+from enterprise_lab.batch.engine import Node
 from enterprise_lab.batch.errors import PlanError
+from enterprise_lab.batch.expansion import exclusion_problems, expand, too_many
+from enterprise_lab.batch.inputs import Inputs
 from enterprise_lab.batch.notebook_file import content_of, read_notebook
 from enterprise_lab.batch.parameters import Parameter, read_parameters
-from enterprise_lab.batch.plan import Combination, PlanFile, Scalar, expand, read_plan
+from enterprise_lab.batch.plan import PlanFile, read_plan
+from enterprise_lab.batch.plan_schema import Entry, Scalar
+from enterprise_lab.batch.prediction import History, Place, predict_lab, predict_workload
 from enterprise_lab.batch.run import Batch, Need, Retries, Run
-from enterprise_lab.errors import LabError, require_whole
-from enterprise_lab.units import format_bytes
+from enterprise_lab.batch.values import accepted, twice_given, value_problems
+from enterprise_lab.catalog import Accelerator
+from enterprise_lab.catalog.driver_names import by_driver_name
+from enterprise_lab.errors import LabError
+from enterprise_lab.labs import Lab, lab_of
+from enterprise_lab.units import format_bytes, format_seconds
 
-LARGEST_SIZE = 10**9
-"""Beyond any number of tokens, sequences or steps that was meant."""
 OUTPUT_BYTES_PER_RUN = 20_000_000
 """Free disk asked for before a run: an executed notebook with pictures, twice over."""
 
@@ -28,180 +36,289 @@ OUTPUT_BYTES_PER_RUN = 20_000_000
 class _Notebook:
     content: str
     code: str
-    parameters: dict[str, Parameter]
+    parameters: Mapping[str, Parameter]
+    lab: Lab | None
 
 
-def check_plan(path: Path, store: str | None = None) -> Batch:
-    """Read, expand and check a plan; PlanError lists every problem with its mend."""
-    plan_file = read_plan(path)
-    plan = plan_file.plan
-    problems: list[LabError] = []
-    notebooks: dict[str, _Notebook] = {}
-    for index, entry in enumerate(plan.runs):
-        problems += _key_problems(plan_file, index)
-        try:
-            if entry.notebook not in notebooks:
-                notebooks[entry.notebook] = _read_notebook(plan_file.root, entry.notebook)
-        except LabError as error:
-            where = plan_file.where("runs", index, "notebook")
-            problems.append(LabError(f"{where}: {error.problem}.", error.remedy))
-    problems += _value_problems(plan_file, notebooks)
-    try:
-        combinations = expand(plan)
-    except LabError as error:
-        raise PlanError(path, [*problems, error]) from None
-    store = store or "runs"
-    if "://" not in store:
-        problems += _output_problems(Path(store) / plan.name, len(combinations))
+@dataclass(frozen=True)
+class _Checked:
+    """What was found of one entry: its runs, if nothing is wrong with them, and what is wrong."""
+
+    need: Need
+    runs: Sequence[Run] = ()
+    problems: Sequence[LabError] = ()
+
+
+def check_plan(
+    path: Path,
+    store: str | None = None,
+    *,
+    nodes: Sequence[Node] | None = None,
+    processor: Accelerator | None = None,
+    earlier: Iterable[Status] = (),
+) -> Batch:
+    """Read, expand and check a plan; PlanError lists every problem with its mend.
+
+    `store` goes before the plan's. `nodes` are the machines it is to run on; without them nothing
+    is said of devices and memory. Predictions are for this `processor`, or from `earlier` attempts.
+    """
+    check = _Check(read_plan(path), nodes, processor, History(earlier))
+    batch, problems = check.batch(store)
     if problems:
         raise PlanError(path, problems)
+    return batch
 
-    environment = identity.environment(plan_file.root)
-    runs = [
-        _run(c, notebooks[c.notebook], environment, plan.deadline_seconds) for c in combinations
-    ]
-    if duplicates := _duplicate_problems(plan_file, combinations, runs):
-        raise PlanError(path, duplicates)
-    return Batch(plan.name, plan.title or plan.name, tuple(runs), store)
+
+class _Check:
+    def __init__(
+        self,
+        plan_file: PlanFile,
+        nodes: Sequence[Node] | None,
+        processor: Accelerator | None,
+        history: History,
+    ) -> None:
+        self._file = plan_file
+        self._plan = plan_file.plan
+        self._nodes = nodes
+        self._processor = processor
+        self._history = history
+        self._inputs = Inputs()
+        self._environment = identity.environment(plan_file.root)
+        self._notebooks: dict[str, _Notebook | LabError] = {}
+
+    def batch(self, store: str | None) -> tuple[Batch, list[LabError]]:
+        """Return the batch of all that is sound, and all problems."""
+        plan, problems = self._plan, list(self._file.problems)
+        oversized = too_many(self._file.entries.values())
+        checked = {index: self._entry(index, not oversized) for index in self._file.entries}
+        for one in checked.values():
+            problems += one.problems
+        if oversized:
+            problems.append(oversized)
+        runs = [(index, run) for index, one in checked.items() for run in one.runs]
+        problems += self._duplicates(runs)
+        if plan.price:
+            wrong = needs.price_problems(plan.price, [one.need for one in checked.values()])
+            problems += [self._said(error, "price") for error in wrong]
+        place = store or _place(plan.store, self._file.root)
+        if "://" not in place:
+            problems += _output_problems(Path(place) / plan.name, len(runs))
+        title = plan.title or plan.name
+        return Batch(plan.name, title, tuple(run for _, run in runs), place, plan.slots), problems
+
+    def _entry(self, index: int, small_enough: bool) -> _Checked:
+        entry, problems = self._file.entries[index], []
+        notebook = self._notebook(entry.notebook)
+        need = Need()
+        try:
+            need = needs.need_of(self._plan, entry)
+        except LabError as error:
+            problems.append(self._said(error, "runs", index, "resources"))
+        if self._nodes is not None and (short := needs.shortage(need, self._nodes)):
+            problems.append(self._said(short, "runs", index, "resources"))
+        problems += [
+            self._said(error, "runs", index, "data")
+            for error in self._inputs.lacks(entry.data or ())
+        ]
+        if isinstance(notebook, LabError):
+            problems.append(self._said(notebook, "runs", index, "notebook"))
+            return _Checked(need, problems=problems)
+        if notebook.lab and notebook.lab.lack:
+            problems.append(self._said(notebook.lab.lack, "runs", index, "notebook"))
+        problems += value_problems(self._file, index, notebook.parameters)
+        problems += twice_given(self._file, index)
+        problems += [
+            self._said(error, "runs", index, "exclude", position)
+            for position, error in (exclusion_problems(entry) if small_enough else ())
+        ]
+        if problems or index in self._file.partial or not small_enough:
+            return _Checked(need, problems=problems)
+        combinations = expand(entry)
+        if not combinations:
+            nothing = LabError("nothing is left to run", "Remove an exclusion, or the entry.")
+            problems.append(self._said(nothing, "runs", index, "exclude"))
+        runs, wrong = self._runs(entry, notebook, need, combinations)
+        problems += [self._said(error, "runs", index) for error in wrong]
+        return _Checked(need, runs, problems)
+
+    def _notebook(self, name: str) -> _Notebook | LabError:
+        if name not in self._notebooks:
+            try:
+                self._notebooks[name] = _read_notebook(self._file.root, name)
+            except LabError as error:
+                self._notebooks[name] = error
+        return self._notebooks[name]
+
+    def _runs(
+        self,
+        entry: Entry,
+        notebook: _Notebook,
+        need: Need,
+        combinations: Sequence[Mapping[str, Scalar]],
+    ) -> tuple[list[Run], list[LabError]]:
+        """Make the runs of an entry, and list what is wrong with any, the same thing once."""
+        wrong: dict[str, LabError] = {}
+        runs = []
+        for given in combinations:
+            run, problems = self._run(entry, notebook, need, accepted(given, notebook.parameters))
+            wrong.update({str(error): error for error in problems})
+            runs.append(run)
+        return runs, list(wrong.values())
+
+    def _run(
+        self, entry: Entry, notebook: _Notebook, need: Need, given: dict[str, Scalar]
+    ) -> tuple[Run, list[LabError]]:
+        defaults = {p.name: p.default for p in notebook.parameters.values() if p.has_default}
+        parameters = {**defaults, **given}
+        used = self._inputs.used(notebook.lab, parameters)
+        is_what = Identity(
+            notebook=entry.notebook,
+            parameters=parameters,
+            code=notebook.code,
+            lock=self._environment.lock,
+            package=self._environment.package,
+            data=self._inputs.digests([*used, *(entry.data or ())]),
+            device=needs.device_of(need, self._nodes),
+        )
+        problems = self._inputs.lacks(used)
+        if str(parameters.get("device")).startswith("cuda") and not need.gpus:
+            problems.append(
+                LabError(
+                    f"device={parameters['device']} needs a GPU, and none is asked for",
+                    "Add `resources: {gpus: 1}` to the entry.",
+                )
+            )
+        try:
+            predicted = self._predicted(entry, notebook.lab, need, is_what)
+        except LabError as error:
+            predicted = Predicted()
+            problems.append(error)
+        deadline_seconds = entry.deadline_seconds or self._plan.deadline_seconds
+        problems += self._too_much(entry, need, predicted, deadline_seconds)
+        retries = entry.retries or self._plan.retries
+        return Run(
+            run_id=identity.run_id(is_what),
+            notebook=entry.notebook,
+            content=notebook.content,
+            given=given,
+            identity=is_what,
+            need=need,
+            deadline_seconds=deadline_seconds,
+            retries=Retries(retries.times, frozenset(map(State, retries.on)))
+            if retries
+            else Retries(),
+            predicted=predicted,
+            usd_per_hour=self._usd_per_hour(need),
+        ), problems
+
+    def _predicted(self, entry: Entry, lab: Lab | None, need: Need, is_what: Identity) -> Predicted:
+        if entry.workload:
+            kind = needs.gpu_kind(need, self._nodes)
+            chip = by_driver_name(kind) if kind else None
+            place = Place(chip, need.gpus) if need.gpus else Place(self._processor)
+            return predict_workload(entry.workload, is_what.parameters, place)
+        if lab and self._processor:
+            return predict_lab(lab, is_what.parameters, self._processor)
+        return self._history.predict(is_what)
+
+    def _too_much(
+        self, entry: Entry, need: Need, predicted: Predicted, deadline_seconds: float
+    ) -> Iterator[LabError]:
+        """Yield why a run would end before its time, as far as that is predicted."""
+        if predicted.low_seconds is not None and predicted.low_seconds > deadline_seconds:
+            yield LabError(
+                f"a run is predicted to take {format_seconds(predicted.low_seconds)} at least, and"
+                f" its deadline is {format_seconds(deadline_seconds)}",
+                "Give it a later deadline_seconds.",
+            )
+        on_gpus = entry.workload and need.gpus
+        if predicted.memory_bytes is None or on_gpus:
+            return
+        if need.memory_bytes is not None and predicted.memory_bytes > need.memory_bytes:
+            yield LabError(
+                f"a run is predicted to hold {format_bytes(predicted.memory_bytes)}, and may hold"
+                f" {format_bytes(need.memory_bytes)}",
+                "Raise `memory` in its resources.",
+            )
+        largest = max((node.memory_bytes for node in self._nodes or ()), default=math.inf)
+        if predicted.memory_bytes > largest:
+            yield LabError(
+                f"a run is predicted to hold {format_bytes(predicted.memory_bytes)}, and the most"
+                f" memory a machine has is {format_bytes(largest)}",
+                "Run it on a larger machine.",
+            )
+
+    def _usd_per_hour(self, need: Need) -> float | None:
+        try:
+            return needs.usd_per_hour(self._plan.price, need, self._plan.slots)
+        except LabError:  # told once, of the price itself
+            return None
+
+    def _duplicates(self, runs: Sequence[tuple[int, Run]]) -> Iterator[LabError]:
+        first: dict[str, int] = {}
+        for index, run in runs:
+            if run.run_id in first:
+                said = ", ".join(f"{k}={v}" for k, v in run.given.items())
+                yield self._said(
+                    LabError(
+                        f"the run with {said or 'the defaults'} is asked for already by"
+                        f" runs[{first[run.run_id]}]",
+                        "Remove one of the two.",
+                    ),
+                    "runs", index,
+                )  # fmt: skip
+            first.setdefault(run.run_id, index)
+
+    def _said(self, error: LabError, *location: str | int) -> LabError:
+        """Put the place in the file before what is wrong there."""
+        return LabError(
+            f"{self._file.where(*location)}: {error.problem.rstrip('.')}.", error.remedy
+        )
 
 
 def _read_notebook(root: Path, name: str) -> _Notebook:
-    path = root / name
-    notebook = read_notebook(path)
+    notebook = read_notebook(root / name)
     return _Notebook(
-        content_of(notebook), identity.code_digest(notebook), read_parameters(notebook)
+        content_of(notebook),
+        identity.code_digest(notebook),
+        read_parameters(notebook),
+        lab_of(name),
     )
 
 
-def _key_problems(plan_file: PlanFile, index: int) -> list[LabError]:
-    entry = plan_file.plan.runs[index]
-    return [
-        LabError(
-            f"{plan_file.where('runs', index, 'matrix', name)}: the parameter has a fixed value"
-            " in parameters too.",
-            "Keep it in one of the two.",
-        )
-        for name in entry.parameters.keys() & entry.matrix.keys()
-    ]
-
-
-def _value_problems(plan_file: PlanFile, notebooks: dict[str, _Notebook]) -> list[LabError]:
-    problems = []
-    for index, entry in enumerate(plan_file.plan.runs):
-        if entry.notebook not in notebooks:
-            continue
-        known = notebooks[entry.notebook].parameters
-        for key, name, values in [
-            *(("parameters", n, [v]) for n, v in entry.parameters.items()),
-            *(("matrix", n, vs) for n, vs in entry.matrix.items()),
-        ]:
-            where = plan_file.where("runs", index, key, name)
-            if name not in known:
-                problems.append(
-                    LabError(
-                        f"{where}: the notebook has no such parameter.",
-                        f"It has: {', '.join(known) or 'none'}.",
-                    )
-                )
-                continue
-            for value in values:
-                try:
-                    _look_up(name, known[name].accept(value))
-                except LabError as error:
-                    problem = error.problem.rstrip(".")
-                    problems.append(LabError(f"{where}: {problem}.", error.remedy))
-    return problems
-
-
-def _look_up(name: str, value: Scalar) -> Scalar:
-    """Check what parameters of these names mean everywhere, catalogue names and sizes.
-
-    A catalogue name is returned in full, so that `p4d` and `p4d.24xlarge` are one run.
-    """
-    match name, value:
-        case "model", str():
-            return catalog.model(value).name
-        case "instance", str():
-            return catalog.instance(value).name
-        case "accelerator", str():
-            return catalog.accelerator(value).name
-        case "sequence_length" | "global_batch" | "steps", int():
-            require_whole(name, value, LARGEST_SIZE)
-    return value
-
-
-def _run(
-    combination: Combination,
-    notebook: _Notebook,
-    environment: identity.Environment,
-    deadline_seconds: float,
-) -> Run:
-    given = {
-        name: _look_up(name, notebook.parameters[name].accept(value))
-        for name, value in combination.parameters.items()
-    }
-    defaults = {p.name: p.default for p in notebook.parameters.values() if p.has_default}
-    is_what = Identity(
-        notebook=combination.notebook,
-        parameters={**defaults, **given},
-        code=notebook.code,
-        lock=environment.lock,
-        package=environment.package,
-    )
-    return Run(
-        run_id=identity.run_id(is_what),
-        notebook=combination.notebook,
-        content=notebook.content,
-        given=given,
-        identity=is_what,
-        need=Need(),
-        deadline_seconds=deadline_seconds,
-        retries=Retries(),
-        predicted=Predicted(),
-        usd_per_hour=None,
-    )
-
-
-def _duplicate_problems(
-    plan_file: PlanFile, combinations: list[Combination], runs: list[Run]
-) -> list[LabError]:
-    problems = []
-    first: dict[str, int] = {}
-    for combination, run in zip(combinations, runs, strict=True):
-        if run.run_id in first:
-            said = ", ".join(f"{k}={v}" for k, v in combination.parameters.items())
-            problems.append(
-                LabError(
-                    f"{plan_file.where('runs', combination.entry)}: the run with"
-                    f" {said or 'the defaults'} is asked for already by"
-                    f" runs[{first[run.run_id]}].",
-                    "Remove one of the two.",
-                )
-            )
-        first.setdefault(run.run_id, combination.entry)
-    return problems
+def _place(store: str, root: Path) -> str:
+    return store if "://" in store else str(root / store)
 
 
 def _output_problems(folder: Path, runs: int) -> list[LabError]:
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
+        writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+        free_bytes = shutil.disk_usage(existing).free if writable else 0
+    except OSError as error:
+        return [
+            LabError(
+                f"Outputs cannot be written to {folder}: {error.strerror or error}.",
+                "Give another store.",
+            )
+        ]
+    if not writable:
         return [
             LabError(
                 f"Outputs cannot be written to {folder}: {existing} is not a folder you can"
                 " write in.",
-                "Give another folder with --runs.",
+                "Give another store.",
             )
         ]
-    free_bytes = shutil.disk_usage(existing).free
     needed_bytes = runs * OUTPUT_BYTES_PER_RUN
     if free_bytes < needed_bytes:
         return [
             LabError(
                 f"{existing} has {format_bytes(free_bytes)} free; {runs} runs may need"
                 f" {format_bytes(needed_bytes)}.",
-                "Free some space, or give another folder with --runs.",
+                "Free some space, or give another store.",
             )
         ]
     return []

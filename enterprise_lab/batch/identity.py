@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from enterprise_lab.batch.attempt import Identity
+from enterprise_lab.data import Manifest
 
 # What notebooks cannot reach: changing it leaves every result as it was.
 _NOT_IMPORTED_BY_LABS = ("authoring", "batch", "cli.py", "commands")
@@ -45,18 +47,31 @@ def code_digest(notebook: NotebookNode) -> str:
 def environment(root: Path) -> Environment:
     """Hash what notebooks run on; without a `constraints.txt` in `root` its digest is empty."""
     constraints = root / "constraints.txt"
+    lock = digest(constraints.read_text(encoding="utf-8")) if constraints.is_file() else ""
+    return Environment(lock, _package_digest())
+
+
+@cache
+def _package_digest() -> str:
     package = Path(str(files("enterprise_lab")))
-    return Environment(
-        lock=digest(constraints.read_text(encoding="utf-8")) if constraints.is_file() else "",
-        package=digest(
-            [
-                [str(path.relative_to(package)), hashlib.sha256(path.read_bytes()).hexdigest()]
-                for path in sorted(package.rglob("*"))
-                if path.is_file()
-                and "__pycache__" not in path.parts
-                and path.relative_to(package).parts[0] not in _NOT_IMPORTED_BY_LABS
-            ]
-        ),
+    return digest(
+        [
+            [str(path.relative_to(package)), hashlib.sha256(path.read_bytes()).hexdigest()]
+            for path in sorted(package.rglob("*"))
+            if path.is_file()
+            and "__pycache__" not in path.parts
+            and path.relative_to(package).parts[0] not in _NOT_IMPORTED_BY_LABS
+        ]
+    )
+
+
+def data_digest(manifest: Manifest) -> str:
+    """Hash what a data set has to be: the sha256 of each of its files, as its manifest says."""
+    return digest(
+        [
+            [[file.path, file.sha256] for file in manifest.files or ()],
+            manifest.package and manifest.package.model_dump(include={"files", "trees"}),
+        ]
     )
 
 

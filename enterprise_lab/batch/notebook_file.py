@@ -13,7 +13,11 @@ from enterprise_lab.errors import LabError
 
 def read_notebook(path: Path) -> NotebookNode:
     """Read and validate a notebook; LabError when there is none or the file is not one."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long, a folder that can't be looked into
+        there = False
+    if not there:
         raise LabError(
             f"there is no notebook {path}",
             "Correct the path: it is counted from the folder above the plan's.",

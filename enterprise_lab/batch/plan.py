@@ -1,225 +1,168 @@
-"""The plan file: notebooks, fixed parameters and matrices, read from YAML and expanded.
+"""The plan file: read from YAML, with the line of everything that is wrong in it.
 
-A notebook's path counts from the folder above the one that holds the plan, so that
+Paths in it count from the folder above the one that holds the plan, so that
 `batches/starter.yaml` reaches `solutions/...` from whatever folder the command is given in.
 """
 
 from __future__ import annotations
 
 import difflib
-import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from enterprise_lab.batch.errors import PlanError
+from enterprise_lab.batch.plan_schema import KEYS, MENDS, Entry, Part, Plan, Scalar
+from enterprise_lab.data import yaml_lines
+from enterprise_lab.data.yaml_lines import Document, Location
 from enterprise_lab.errors import LabError
 
-MAX_RUNS = 10_000
-"""Runs in one plan: more is a matrix that got out of hand."""
+__all__ = ["MOST_BYTES", "PlanFile", "Scalar", "read_plan"]
 
-Scalar: TypeAlias = bool | int | float | str | None
-"""A parameter's value: what a plan can write, a notebook annotate and a table column hold."""
-
-
-def _scalar(value: object) -> Scalar:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise PydanticCustomError("scalar", "{value} is not a finite number", {"value": value})
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise PydanticCustomError("scalar", "the number does not fit 64 bits")
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise PydanticCustomError(
-        "scalar", "a {kind} is not a single value", {"kind": type(value).__name__}
-    )
-
-
-Value = Annotated[Any, PlainValidator(_scalar)]
-
-
-class Entry(BaseModel):
-    """One notebook with fixed parameters and a matrix of values to combine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    notebook: str = Field(min_length=1)
-    parameters: dict[str, Value] = {}
-    matrix: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(default={}, min_length=1)
-
-
-class Plan(BaseModel):
-    """What a plan file says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    title: str = ""
-    runs: list[Entry] = Field(min_length=1)
-    deadline_seconds: float = Field(default=600, gt=0, allow_inf_nan=False)
-
-
-_MENDS = {
-    "name": "Use up to 64 letters, digits, - and _: it names the output folder.",
-    "title": "Write one line of text.",
-    "runs": "List at least one entry with the key notebook.",
-    "notebook": "Give the notebook's path, counted from the folder above the plan's.",
-    "parameters": "Write `parameters: {name: value}` with text, numbers, true, false or null.",
-    "matrix": "Write `matrix: {name: [value, value]}` with at least one value, or leave it out.",
-    "deadline_seconds": "Give the seconds one run may take, above zero.",
-}
-
-Location: TypeAlias = tuple[str | int, ...]
+MOST_BYTES = 1_000_000
+"""Of a plan file: thousands of runs are a matrix, not a list."""
 
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan with the file it came from, so that a problem can name its line."""
+    """What is sound of a plan, what is not, and the file both are from.
+
+    `entries` are those of `runs` by their positions; of those in `partial` some key is wrong and
+    left out. `plan` without a sound name is called `unnamed`.
+    """
 
     path: Path
+    document: Document
     plan: Plan
-    lines: dict[Location, int]
+    entries: Mapping[int, Entry]
+    partial: frozenset[int] = frozenset()
+    problems: tuple[LabError, ...] = ()
 
     @property
     def root(self) -> Path:
-        """The folder that notebooks' paths and `constraints.txt` are counted from."""
+        """The folder that paths and `constraints.txt` are counted from."""
         return self.path.resolve().parent.parent
 
     def where(self, *location: str | int) -> str:
         """Name a place in the file: `starter.yaml, line 5 (runs[0].notebook)`."""
-        return _where(self.path, self.lines, location)
-
-
-@dataclass(frozen=True)
-class Combination:
-    """One cell of a plan's matrix, not yet checked against its notebook."""
-
-    entry: int
-    notebook: str
-    parameters: dict[str, Scalar]
+        return _where(self.path, self.document, location)
 
 
 def read_plan(path: Path) -> PlanFile:
-    """Read a plan file; PlanError lists every wrong key and value with its line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise PlanError(
-            path,
-            [LabError("There is no such file.", "Give the path of a plan: batches/NAME.yaml.")],
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(
-            path, [LabError(f"It cannot be read: {error}.", "Give a UTF-8 YAML file.")]
-        ) from None
+    """Read a plan file; its `problems` are every wrong key and value with its line.
 
-    lines: dict[Location, int] = {(): 1}
-    repeated: list[Location] = []
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None:
-            _index(node, (), lines, repeated, frozenset())
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise PlanError(path, [_syntax_problem(path, error)]) from None
-
-    problems = [
-        LabError(f"{_where(path, lines, key)}: the key is given twice.", "Keep one of the two.")
-        for key in repeated
-    ]
-    try:
-        plan = Plan.model_validate(content)
-    except ValidationError as error:
-        problems += [_shape_problem(path, lines, detail) for detail in error.errors()]
-    if problems:
-        raise PlanError(path, problems)
-    return PlanFile(path, plan, lines)
-
-
-def expand(plan: Plan) -> list[Combination]:
-    """Every combination of every entry's matrix, in the order of the file.
-
-    Raises LabError when there are more than MAX_RUNS.
+    Raises PlanError where nothing of it can be used.
     """
-    count = sum(math.prod(len(values) for values in e.matrix.values()) for e in plan.runs)
-    if count > MAX_RUNS:
-        raise LabError(
-            f"The plan asks for {count:,} runs; {MAX_RUNS:,} is the most.",
-            "Shorten a matrix, or split the plan.",
-        )
-    return [
-        Combination(index, entry.notebook, {**entry.parameters, **cell})
-        for index, entry in enumerate(plan.runs)
-        for cell in _cells(entry.matrix)
+    document = _document(path, _text(path))
+    repeated = [
+        LabError(f"{_where(path, document, key)}: the key is given twice.", "Keep one of the two.")
+        for key in document.repeated
     ]
+    try:
+        plan = Plan.model_validate(document.content)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems = [*repeated, *(_shape_problem(path, document, detail) for detail in details)]
+        return _sound_part(path, document, [detail["loc"] for detail in details], problems)
+    return PlanFile(path, document, plan, dict(enumerate(plan.runs)), problems=tuple(repeated))
 
 
-def _cells(matrix: dict[str, list[Scalar]]) -> Iterator[dict[str, Scalar]]:
-    for values in itertools.product(*matrix.values()):
-        yield dict(zip(matrix, values, strict=True))
+def _text(path: Path) -> str:
+    def wrong(problem: str, remedy: str) -> PlanError:
+        return PlanError(path, [LabError(problem, remedy)])
+
+    try:
+        if not path.exists():
+            raise wrong("There is no such file.", "Give the path of a plan: batches/NAME.yaml.")
+        if not path.is_file():
+            raise wrong("It is no file, so it cannot be read.", "Give a UTF-8 YAML file.")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise wrong(
+                f"It is larger than {MOST_BYTES:,} bytes.", "Use a matrix, or split the plan."
+            )
+        return content.decode()
+    except (OSError, ValueError) as error:
+        raise wrong(f"It cannot be read: {error}.", "Give a UTF-8 YAML file.") from None
 
 
-def _index(
-    node: yaml.Node,
-    location: Location,
-    lines: dict[Location, int],
-    repeated: list[Location],
-    above: frozenset[int],
-) -> None:
-    """Note the line of every key and item below `node`, and the keys given twice."""
-    lines[location] = node.start_mark.line + 1
-    if id(node) in above:
-        raise ValueError("an alias contains itself")
-    above |= {id(node)}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*location, str(key.value))
-            if below in lines:
-                repeated.append(below)
-            _index(value, below, lines, repeated, above)
-            lines[below] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            _index(item, (*location, position), lines, repeated, above)
+def _document(path: Path, text: str) -> Document:
+    try:
+        return yaml_lines.read(text, repeated=True)
+    except yaml_lines.BadYAMLError as error:
+        line = f", line {error.line}" if error.line else ""
+        reason = error.reason.partition("\n")[0].rstrip(".")
+        problem = LabError(f"{path.name}{line}: not YAML: {reason}.", "Mend the syntax there.")
+        raise PlanError(path, [problem]) from None
 
 
-def _where(path: Path, lines: dict[Location, int], location: Location) -> str:
-    known = location
-    while known not in lines:
-        known = known[:-1]
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return f"{path.name}, line {lines[known]}" + (f" ({name.lstrip('.')})" if name else "")
+def _sound_part(
+    path: Path,
+    document: Document,
+    wrong: Sequence[tuple[int | str, ...]],
+    problems: Sequence[LabError],
+) -> PlanFile:
+    """Read what is left of a plan without the wrong keys, so that the rest is checked too."""
+    content = document.content
+    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+        raise PlanError(path, problems)
+    entries: dict[int, Entry] = {}
+    partial = set()
+    for position, entry in enumerate(content["runs"]):
+        keys = {where[2] for where in wrong if where[:2] == ("runs", position) and where[2:]}
+        sound = _entry(entry, keys)
+        if sound:
+            entries[position] = sound
+        if keys:
+            partial.add(position)
+    top = {where[0] for where in wrong if where} - {"runs"}
+    kept = {key: value for key, value in content.items() if key not in top}
+    try:
+        plan = Plan.model_validate({"name": "unnamed", **kept, "runs": list(entries.values())})
+    except ValidationError:
+        raise PlanError(path, problems) from None
+    return PlanFile(path, document, plan, entries, frozenset(partial), tuple(problems))
 
 
-def _syntax_problem(path: Path, error: Exception) -> LabError:
-    mark = getattr(error, "problem_mark", None)
-    line = f", line {mark.line + 1}" if mark else ""
-    reason = getattr(error, "problem", None) or str(error)
-    return LabError(f"{path.name}{line}: not YAML: {reason}.", "Mend the syntax there.")
+def _entry(content: Any, without: set[int | str]) -> Entry | None:
+    if not isinstance(content, dict):
+        return None
+    try:
+        return Entry.model_validate({k: v for k, v in content.items() if k not in without})
+    except ValidationError:
+        return None
 
 
-def _shape_problem(path: Path, lines: dict[Location, int], detail: ErrorDetails) -> LabError:
+def _where(path: Path, document: Document, location: Location) -> str:
+    # A key can hold half a character, which no terminal could write.
+    return f"{path.name}, {document.where(location)}".encode(errors="backslashreplace").decode()
+
+
+def _shape_problem(path: Path, document: Document, detail: ErrorDetails) -> LabError:
     # pydantic marks an error in a mapping's key by a last part "[key]", which is no place.
     location = tuple(part for part in detail["loc"] if part != "[key]")
-    where = _where(path, lines, location)
+    where = _where(path, document, location)
     if detail["type"] == "extra_forbidden":
-        model = Plan if len(location) == 1 else Entry
+        model = _model_at(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         return LabError(
             f"{where}: there is no such key.",
             f"{meant}Known here: {', '.join(model.model_fields)}.",
         )
-    mend = next((_MENDS[p] for p in reversed(location) if p in _MENDS), None)
+    mend = next((MENDS[part] for part in reversed(location) if part in MENDS), None)
     if detail["type"] == "missing":
         return LabError(f"{where}: the key is missing.", mend or "Add it.")
-    if mend is None:
-        mend = f"Write a mapping with the keys {', '.join(Plan.model_fields)}."
-        if location:
-            mend = f"Write a mapping with the keys {', '.join(Entry.model_fields)}."
+    if mend is None or (location and isinstance(location[-1], int) and len(location) == 2):
+        mend = f"Write a mapping with the keys {', '.join(_model_at(location).model_fields)}."
     return LabError(f"{where}: {detail['msg'][0].lower()}{detail['msg'][1:]}.", mend)
+
+
+def _model_at(location: Location) -> type[Part]:
+    """Return what a mapping at a place has to be."""
+    return next((KEYS[part] for part in reversed(location) if part in KEYS), Plan)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from IPython.display import Markdown
 
-from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator, Instance
+from enterprise_lab.catalog.driver_names import by_driver_name
 from enterprise_lab.course.bills import matching_instance, smallest_instance
 from enterprise_lab.course.text import say
 from enterprise_lab.errors import LabError, require_one_of
@@ -18,18 +18,6 @@ from enterprise_lab.measure.this_machine import accelerator_of
 from enterprise_lab.units import GB, TERA, format_bytes
 
 _FASTEST_FIRST: tuple[Kind, ...] = ("tpu", "cuda", "cpu")
-_CHIPS = {
-    "H100 80GB HBM3": "H100-SXM5-80GB",
-    "H100 PCIe": "H100-PCIe-80GB",
-    "H200": "H200-SXM-141GB",
-    "B200": "B200-SXM",
-    "A100 80GB PCIe": "A100-PCIe-80GB",
-    "GeForce RTX 4090": "RTX 4090",
-    "TPU v5 lite": "TPU v5e",
-    "TPU v5": "TPU v5p",
-    "TPU v6 lite": "TPU v6e",
-}
-"""What drivers call a chip, where the catalogue says it otherwise."""
 
 
 def table_of(found: Sequence[Device]) -> Markdown:
@@ -67,11 +55,7 @@ def chip_of(kind: Kind, found: Sequence[Device], measured: Sequence[Record]) -> 
     if kind == "cpu":
         return accelerator_of(measured)
     device = next(one for one in found if one.kind == kind and one.usable)
-    name = device.name.removeprefix("NVIDIA ").removeprefix("Tesla ")
-    try:
-        return catalog.accelerator(_CHIPS.get(name, name))
-    except LabError:
-        return _as_measured(device, measured)
+    return by_driver_name(device.name) or _as_measured(device, measured)
 
 
 def _as_measured(device: Device, measured: Sequence[Record]) -> Accelerator:

@@ -35,7 +35,7 @@ def test_a_sound_plan_gives_its_runs_with_defaults_filled_in(workshop: Workshop)
     assert batch.runs[0].parameters == {
         "profile": "smoke", "speed": 1.0, "steps": 1000, "label": "one", "extra": False,
     }  # fmt: skip
-    assert batch.folder == workshop.runs / "tiny"
+    assert (batch.store, batch.name) == (str(workshop.runs), "tiny")
     assert not workshop.runs.exists()
 
 
@@ -188,7 +188,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def checked(workshop: Workshop) -> Batch | PlanError:
     try:
-        return check_plan(workshop.plan_path, workshop.runs)
+        return check_plan(workshop.plan_path, str(workshop.runs))
     except PlanError as error:
         return error
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
 from enterprise_lab.batch.parameters import Parameter, read_parameters
-from enterprise_lab.batch.plan import Scalar
+from enterprise_lab.batch.plan_schema import Scalar
 from enterprise_lab.errors import LabError
 
 CELL = """\

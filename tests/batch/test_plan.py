@@ -1,45 +1,27 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import get_args
 
+import jsonschema
 import pytest
 
+from enterprise_lab.batch.attempt import State
 from enterprise_lab.batch.errors import PlanError
-from enterprise_lab.batch.plan import Entry, Plan, expand, read_plan
-from enterprise_lab.errors import LabError
+from enterprise_lab.batch.plan import MOST_BYTES, read_plan
+from enterprise_lab.batch.plan_schema import Retried, bytes_of, schema
+from enterprise_lab.data import yaml_lines
 
 
 def problems_of(folder: Path, text: str) -> list[str]:
     path = folder / "plan.yaml"
     path.write_text(text)
-    with pytest.raises(PlanError) as caught:
-        read_plan(path)
-    return [str(p) for p in caught.value.problems]
-
-
-def test_expansion_is_the_product_of_each_matrix_in_the_files_order() -> None:
-    plan = Plan(
-        name="p",
-        runs=[
-            Entry(notebook="a.ipynb", parameters={"x": 1}, matrix={"y": [1, 2], "z": ["u", "v"]}),
-            Entry(notebook="b.ipynb"),
-        ],
-    )
-
-    assert [(c.entry, c.notebook, c.parameters) for c in expand(plan)] == [
-        (0, "a.ipynb", {"x": 1, "y": 1, "z": "u"}),
-        (0, "a.ipynb", {"x": 1, "y": 1, "z": "v"}),
-        (0, "a.ipynb", {"x": 1, "y": 2, "z": "u"}),
-        (0, "a.ipynb", {"x": 1, "y": 2, "z": "v"}),
-        (1, "b.ipynb", {}),
-    ]
-
-
-def test_a_matrix_that_got_out_of_hand_is_refused_before_it_is_expanded() -> None:
-    matrix = {f"p{n}": list(range(1000)) for n in range(12)}
-
-    with pytest.raises(LabError, match="is the most"):
-        expand(Plan(name="p", runs=[Entry(notebook="a.ipynb", matrix=matrix)]))
+    try:
+        problems = read_plan(path).problems
+    except PlanError as error:
+        problems = error.problems
+    return [str(p) for p in problems]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +74,41 @@ def test_a_matrix_that_got_out_of_hand_is_refused_before_it_is_expanded() -> Non
             "name: p\nruns: [{notebook: a.ipynb, parameters: {1: 2}}]\n",
             ["runs[0].parameters", "valid string"],
         ),
-        ("name: p\nruns: &a [*a]\n", ["not YAML", "alias contains itself"]),
+        ("name: p\nruns: &a [*a]\n", ["line 2", "not YAML", "an alias stands here"]),
+        (
+            "name: p\nruns: [{notebook: a.ipynb, parameters: {x: 1, x: 2}}]\n",
+            ["runs[0].parameters.x", "given twice"],
+        ),
+        (
+            "name: p\nruns:\n  - notebook: a.ipynb\n    resources: {gpu: 1}\n",
+            ["line 4 (runs[0].resources.gpu)", "Did you mean gpus?", "accelerator, memory"],
+        ),
+        (
+            "name: p\nruns: [{notebook: a.ipynb}]\nresources: {memory: 8}\n",
+            ["line 3 (resources.memory)", "8 GB"],
+        ),
+        (
+            "name: p\nruns: [{notebook: a.ipynb}]\nresources: {memory: 0 GB}\n",
+            ["line 3 (resources.memory)", "no memory"],
+        ),
+        (
+            "name: p\nruns: [{notebook: a.ipynb}]\nretries: {times: 1, on: [cancelled]}\n",
+            ["line 3 (retries.on[0])", "kernel_died"],
+        ),
+        (
+            "name: p\nruns: [{notebook: a.ipynb}]\nprice: {instance: p4d, usd_per_hour: 2}\n",
+            ["line 3 (price)", "one of the two"],
+        ),
+        (
+            "name: p\nruns: [{notebook: a.ipynb, workload: sleeping}]\n",
+            ["line 2 (runs[0].workload)", "training or inference"],
+        ),
+        (
+            'name: p\nruns: [{notebook: a.ipynb, parameters: {x: "\\ud800"}}]\n',
+            ["line 2 (runs[0].parameters.x)", "half a character"],
+        ),
+        ('name: p\nstore: "a\\0b"\nruns: [{notebook: a.ipynb}]\n', ["line 2 (store)"]),
+        ("name: p\nruns: " + "[" * 5000, ["not YAML"]),
         ("name: p\ntitle: 2024-13-45\n", ["not YAML", "month"]),
     ],
 )
@@ -109,6 +125,117 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     found = problems_of(tmp_path, "name: a/b\nextra: 1\nruns:\n  - {}\ndeadline_seconds: soon\n")
 
     assert len(found) == 4
+
+
+def test_words_and_numbers_are_read_as_editors_read_them(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("""\
+name: p
+runs: [{notebook: a.ipynb, parameters: {a: off, b: true, c: 5e-5, d: 1e3, e: 0.5, f: e5}}]
+retries: {times: 1, on: [failed]}
+""")
+
+    plan = read_plan(path).plan
+
+    assert plan.runs[0].parameters == {
+        "a": "off", "b": True, "c": 5e-5, "d": 1000.0, "e": 0.5, "f": "e5",
+    }  # fmt: skip
+    assert plan.retries
+    assert plan.retries.on == ["failed"]
+
+
+def test_what_is_sound_is_kept_beside_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("""\
+name: a/b
+deadline_seconds: 60
+runs:
+  - {notebook: a.ipynb, resources: {gpus: many}, parameters: {x: 1}}
+  - {parameters: {x: 2}}
+  - {notebook: c.ipynb}
+""")
+
+    read = read_plan(path)
+
+    assert len(read.problems) == 3
+    assert {i: e.notebook for i, e in read.entries.items()} == {0: "a.ipynb", 2: "c.ipynb"}
+    assert read.entries[0].parameters == {"x": 1}
+    assert read.partial == {0, 1}
+    assert read.plan.deadline_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("8 GB", 8e9), ("7.5 GiB", 7.5 * 2**30), ("512MB", 512e6), ("64 MiB", 2**26), ("1 TB", 1e12)],
+)
+def test_memory_is_said_with_its_unit(text: str, size: float) -> None:
+    assert bytes_of(text) == size
+    jsonschema.validate({**SMALL, "resources": {"memory": text}}, schema())
+
+
+SMALL = {"name": "p", "runs": [{"notebook": "a.ipynb"}]}
+BATCHES = Path(__file__).parents[2] / "batches"
+
+
+def test_the_kept_schema_is_that_of_plans() -> None:
+    kept = (BATCHES / "plan.schema.json").read_text(encoding="utf-8")
+
+    assert kept == json.dumps(schema(), indent=2) + "\n", (
+        "make it anew: python -m enterprise_lab batch schema > batches/plan.schema.json"
+    )
+    jsonschema.validators.validator_for(schema()).check_schema(schema())
+
+
+def test_every_key_of_a_plan_is_described_for_editors() -> None:
+    parts = [schema(), *schema()["$defs"].values()]
+
+    for part in parts:
+        assert part["description"]
+        assert all(key["description"] for key in part["properties"].values())
+
+
+@pytest.mark.parametrize("path", sorted(BATCHES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_plans_of_the_kit_are_sound_by_the_schema_and_by_the_reader(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    assert text.startswith("# yaml-language-server: $schema=plan.schema.json\n")
+    jsonschema.validate(yaml_lines.read(text).content, schema())
+    assert read_plan(path).problems == ()
+    assert read_plan(path).plan.name == path.stem
+
+
+def test_the_smoke_plan_runs_every_lab() -> None:
+    for name in ("smoke", "nightly"):
+        entries = read_plan(BATCHES / f"{name}.yaml").plan.runs
+        assert {Path(entry.notebook).parent.name for entry in entries} == {
+            folder.name for folder in (BATCHES.parent / "solutions").iterdir()
+            if list(folder.glob("*.ipynb"))
+        }  # fmt: skip
+
+
+def test_what_may_be_retried_are_ends_of_attempts() -> None:
+    ends = {State(name) for name in get_args(Retried)}
+
+    assert ends == set(State) - {
+        State.QUEUED, State.RUNNING, State.SUCCEEDED, State.CANCELLED,
+    }  # fmt: skip
+
+
+def test_a_file_too_large_for_a_plan_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(b"# " + b"x" * 10 * MOST_BYTES)
+
+    with pytest.raises(PlanError, match="larger than"):
+        read_plan(path)
+
+
+def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]
+
+    (problem,) = problems_of(tmp_path, "\n".join(lines))
+
+    assert "an alias stands here" in problem
 
 
 def test_a_file_that_cannot_be_read_is_a_plan_error(tmp_path: Path) -> None:
