@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING
 
 from enterprise_lab.batch.attempt import Identity
 from enterprise_lab.data import Manifest
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # What notebooks cannot reach: changing it leaves every result as it was.
 _NOT_IMPORTED_BY_LABS = ("authoring", "batch", "cli.py", "commands")

@@ -83,15 +83,15 @@ def shortage(need: Need, nodes: Sequence[Node]) -> LabError | None:
         kind = f"{need.accelerator} " if need.accelerator else ""
         there = sorted({gpu for node in nodes for gpu in node.gpus})
         return LabError(
-            f"{need.gpus} {kind}GPU{'s' * (need.gpus > 1)} of one machine are asked for, and"
-            f" {'the most there is is ' + str(most) if most else 'there is none'}",
-            f"There is: {', '.join(there) or 'no GPU'}. Run the plan where there are such GPUs, or"
-            " change its resources.",
+            f"a run takes {need.gpus} {kind}GPU{'s' * (need.gpus > 1)} of one machine, and"
+            f" {f'no machine has more than {most}' if most else 'there is none'}",
+            f"GPUs there: {', '.join(there) or 'none'}. Run the plan elsewhere, or change its"
+            " resources.",
         )
     largest = max(node.memory_bytes for node in nodes)
     return LabError(
-        f"{format_bytes(need.memory_bytes or 0)} of memory are asked for, and the most a machine"
-        f" has is {format_bytes(largest)}",
+        f"a run takes up to {format_bytes(need.memory_bytes or 0)} of memory, and no machine with"
+        f" its GPUs has more than {format_bytes(largest)}",
         "Lower `memory`, or run the plan on a larger machine.",
     )
 

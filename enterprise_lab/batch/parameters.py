@@ -11,12 +11,13 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import NoneType
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from enterprise_lab.batch.plan_schema import Scalar
 from enterprise_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {

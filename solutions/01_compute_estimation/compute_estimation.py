@@ -55,14 +55,16 @@
 # </details>
 
 # %% tags=["parameters"]
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 profile: Literal["smoke", "full"] = "smoke"  # smoke: seconds on two cores; full: a longer clock
 model: str = "bert-base-uncased"  # a Transformer of the catalogue
 instance: str = "p4d.24xlarge"  # the EC2 instance to look at closely
-sequence_length: int = 128  # tokens in a sequence
-global_batch: int = 256  # sequences in one optimizer step
-steps: int = 1_000_000  # optimizer steps
+sequence_length: Annotated[int, Interval(ge=1, le=1_000_000)] = 128  # tokens in a sequence
+global_batch: Annotated[int, Interval(ge=1, le=1_000_000)] = 256  # sequences in one optimizer step
+steps: Annotated[int, Interval(ge=1, le=1_000_000_000)] = 1_000_000  # optimizer steps
 
 # %%
 import math

@@ -60,16 +60,18 @@
 # </details>
 
 # %% tags=["parameters"]
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
 
 profile: Literal["smoke", "full"] = "smoke"  # smoke: seconds on two cores; full: a longer clock
 data_set: str = "digits"  # digits comes with the kit; others: elab data list
 device: Literal["auto", "cpu", "cuda", "tpu"] = "auto"  # auto: the fastest kind that is here
-width: int = 32  # channels of the first layer; the next have two and four times as many
-batch: int = 64  # images in one step
-target_accuracy: float = 0.95  # share of test images, at which training stops
-most_epochs: int = 60  # after which it stops in any case
-seed: int = 0  # of the first weights and the order of the images
+width: Annotated[int, Interval(ge=1, le=512)] = 32  # channels of the first layer, then 2x and 4x
+batch: Annotated[int, Interval(ge=1, le=1024)] = 64  # images in one step
+target_accuracy: Annotated[float, Interval(gt=0, lt=1)] = 0.95  # training stops at this share
+most_epochs: Annotated[int, Interval(ge=1, le=1000)] = 60  # after which it stops in any case
+seed: Annotated[int, Ge(0)] = 0  # of the first weights and the images' order
 
 # %%
 import time
