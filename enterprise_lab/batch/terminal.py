@@ -18,7 +18,6 @@ from enterprise_lab.batch.pace import Pace
 from enterprise_lab.batch.run import Run
 from enterprise_lab.batch.runner import Listener
 from enterprise_lab.batch.tables import coloured
-from enterprise_lab.units import format_seconds
 
 _STOPPING = {
     "interrupted": "interrupted, saving",
@@ -120,23 +119,31 @@ class Display(Listener):
                 lines.add_row(f"[dim]{escape(where)}[/]", "[dim]free[/]")
                 continue
             expected = self._pace.seconds(one.run)
-            of = f" of about {format_seconds(expected)}" if expected else ""
+            of = f" of about {_clock(expected)}" if expected else ""
             again = f", attempt {one.attempt}" if one.attempt > 1 else ""
             lines.add_row(
                 f"[cyan]{escape(where)}[/]",
                 escape(self._names[one.run.run_id]),
                 f"{one.at}{again}",
-                f"{format_seconds(one.seconds)}{of}",
+                f"{_clock(one.seconds)}{of}",
             )
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
             f"{self._done} of {self._total} runs",
             ProgressBar(self._total, self._done, width=30),
-            f"{format_seconds(time.monotonic() - self._begun)}, {self._left()}",
+            f"{_clock(time.monotonic() - self._begun)}, {self._left()}",
         )
         return Group(lines, bar)
 
     def _left(self) -> str:
         under_way = [(one.run, one.seconds) for one in self._lanes.values() if one]
         seconds = self._pace.left(list(self._waiting.values()), under_way, len(self._lanes))
-        return "time left unknown" if seconds is None else f"about {format_seconds(seconds)} left"
+        return "time left unknown" if seconds is None else f"about {_clock(seconds)} left"
+
+
+def _clock(seconds: float) -> str:
+    """Write a time as on a clock: 0:07, 12:30, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

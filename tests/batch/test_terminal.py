@@ -1,0 +1,87 @@
+"""What is shown while a batch runs, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from enterprise_lab.batch.attempt import Event, State
+from enterprise_lab.batch.terminal import Display
+
+from .runs import make_run, make_status
+
+RUNS = {name: make_run(name, seconds=30) for name in ("a", "b", "c")}
+NAMES = {"a": "width 8", "b": "[bold]width 16", "c": "width 32"}
+
+
+def display(*, terminal: bool) -> tuple[Display, io.StringIO, Console]:
+    text = io.StringIO()
+    console = Console(file=text, width=100, force_terminal=terminal, highlight=False)
+    return Display(console, NAMES, RUNS), text, console
+
+
+def picture(shown: Display) -> str:
+    text = io.StringIO()
+    Console(file=text, width=100).print(shown._picture())
+    return text.getvalue()
+
+
+def test_there_is_a_line_a_slot_and_one_for_all() -> None:
+    shown, _, _ = display(terminal=True)
+
+    shown.attempt_started(RUNS["a"], 1, "here", 0)
+    shown.attempt_started(RUNS["b"], 2, "here", 1)
+    shown.event(RUNS["b"], Event(kind="cell", cell=3, cells=7))
+
+    first, second, overall = picture(shown).splitlines()
+    assert first.split() == ["slot", "0", "width", "8", "starting", "0:00", "of", "about", "0:30"]
+    assert "[bold]width 16" in second
+    assert "cell 3 of 7, attempt 2" in second
+    assert "0 of 3 runs" in overall
+    assert "about 0:45 left" in overall
+
+
+def test_a_slot_is_free_after_its_run_and_the_run_is_counted() -> None:
+    shown, text, _ = display(terminal=True)
+    shown.attempt_started(RUNS["a"], 1, "here", 0)
+
+    shown.attempt_ended(RUNS["a"], make_status(RUNS["a"], seconds=60), will_retry=False)
+
+    first, overall = picture(shown).splitlines()
+    assert first.split() == ["slot", "0", "free"]
+    assert "1 of 3 runs" in overall
+    assert "about 2:00 left" in overall, "both others, twice as slow as predicted"
+    assert "succeeded" in text.getvalue()
+
+
+def test_machines_are_named_where_there_are_several() -> None:
+    shown, _, _ = display(terminal=True)
+    shown.attempt_started(RUNS["a"], 1, "node-1", 0)
+    shown.attempt_started(RUNS["b"], 1, "node-2", 0)
+
+    assert [line.split()[0] for line in picture(shown).splitlines()[:2]] == ["node-1/0", "node-2/0"]
+
+
+def test_a_log_gets_a_line_for_each_end_and_nothing_else() -> None:
+    shown, text, _ = display(terminal=False)
+
+    with shown:
+        shown.attempt_started(RUNS["b"], 1, "here", 0)
+        failed = make_status(RUNS["b"], State.FAILED, 2.5, "cell In [2]: ValueError: [no] such")
+        shown.attempt_ended(RUNS["b"], failed, will_retry=True)
+
+    assert text.getvalue().splitlines() == [
+        "failed             2.5 s  [bold]width 16",
+        "    cell In [2]: ValueError: [no] such, to be tried again",
+    ]
+    assert "0 of 3 runs" in picture(shown)
+
+
+def test_waiting_for_others_is_said_once() -> None:
+    shown, text, _ = display(terminal=False)
+
+    for _ in range(3):
+        shown.waiting(2)
+
+    assert text.getvalue() == "Waiting for 2 runs that other runners are making.\n"
