@@ -63,10 +63,10 @@ class NotebookClient(PapermillNotebookClient):  # type: ignore[misc]
         )
         return self.km
 
-    async def async_start_new_kernel_client(self) -> Any:
+    def start_new_kernel_client(self) -> Any:
         """Wait for the kernel; KernelStartError when it doesn't come up."""
         try:
-            return await super().async_start_new_kernel_client()
+            return super().start_new_kernel_client()
         except (RuntimeError, TimeoutError) as error:
             raise KernelStartError(str(error)) from error
 

@@ -26,7 +26,7 @@ from enterprise_lab.batch.engine import Stop
 from enterprise_lab.batch.head_and_tail import BoundedLog
 from enterprise_lab.batch.memory_watch import MemoryWatch
 from enterprise_lab.batch.nursery import Nursery
-from enterprise_lab.batch.processes import Marked
+from enterprise_lab.batch.processes import Marked, lives
 from enterprise_lab.batch.reports import Outcome, Report
 from enterprise_lab.errors import LabError
 from enterprise_lab.measure import records
@@ -147,6 +147,8 @@ class _Attempt:
         """Have a child execute the notebook; nothing of it is alive afterwards."""
         marker = f"{nursery.marker}.{uuid.uuid4().hex}"
         killed_before = memory_watch.kills()
+        if stop.asked:
+            return self._cut(State.CANCELLED, stop.reason)
         child = nursery.bear(self._job, self._work, sockets, marker)
         try:
             with Ears(child.report, child.log, self._hear, log) as ears:
@@ -197,14 +199,13 @@ class _Attempt:
             ("interrupted", signal.SIGINT, INTERRUPT_GRACE_SECONDS, []),
             ("terminated", signal.SIGTERM, TERMINATE_GRACE_SECONDS, [child]),
         ):
-            self._say(Event(kind=kind))
-            processes.send([*whom, *marked.living()], number)
-            end = time.monotonic() + seconds
-            while not ears.over and (left := end - time.monotonic()) > 0:
-                ears.listen(left)
-            if ears.over:
-                break
-        else:
+            if whom := [*filter(lives, whom), *marked.living()]:
+                self._say(Event(kind=kind))
+                processes.send(whom, number)
+                end = time.monotonic() + seconds
+                while (lives(child) or marked.living()) and time.monotonic() < end:
+                    ears.listen(_TICK_SECONDS / 4)
+        if lives(child) or marked.living():
             self._say(Event(kind="killed"))
         return self._cut(state, error)
 
