@@ -151,7 +151,7 @@ def _scale(axes: Axes, ratios: Sequence[float]) -> None:
     else:
         farthest = 1.08 * max(abs(ratio - 1) for ratio in (*ratios, 1.02))
         axes.set_xlim(1 - farthest, 1 + farthest)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * (x - 1):+.3g}")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * (x - 1):+.3g}".replace("+0", "0"))
         axes.set_xlabel("change from A to B [%]")
 
 

@@ -19,8 +19,8 @@ _UNIT_ORDER = ("USD", "s", "B")
 _SPOKEN = {
     "seconds": "time", "bytes": "memory", "usd": "cost", "flops": "FLOPs", "flop": "FLOP",
     "mfu": "MFU", "hfu": "HFU", "f1": "F1", "auc": "AUC", "roc": "ROC", "gpu": "GPU",
-    "gpus": "GPUs", "cpu": "CPU", "tpu": "TPU", "rmse": "RMSE", "mse": "MSE", "mae": "MAE", "ndcg": "NDCG",
-    "bleu": "BLEU", "rouge": "ROUGE", "kwh": "kWh", "ttft": "TTFT", "tpot": "TPOT",
+    "gpus": "GPUs", "cpu": "CPU", "tpu": "TPU", "rmse": "RMSE", "mse": "MSE", "mae": "MAE",
+    "ndcg": "NDCG", "bleu": "BLEU", "rouge": "ROUGE", "kwh": "kWh", "ttft": "TTFT", "tpot": "TPOT",
 }  # fmt: skip
 _OWN_LABELS = {
     RUN_SECONDS: "run time",

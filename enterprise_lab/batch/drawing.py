@@ -103,7 +103,7 @@ def plain_numbers(axis: Axis) -> None:
     """Write a logarithmic axis's numbers without powers, few enough to be read."""
     axis.set_major_formatter(lambda x, _: f"{x:,.12g}")
     low, high = sorted(axis.get_view_interval())
-    few = low > 0 and math.log10(high / low) < 1.5
+    few = low > 0 and math.log10(high / low) < 2
     axis.set_minor_formatter(lambda x, _: f"{x:,.3g}" if few and f"{x:e}"[0] in "25" else "")
 
 

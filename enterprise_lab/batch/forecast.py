@@ -169,7 +169,9 @@ def _square(axes: Axes, values: Sequence[float], *, log: bool) -> tuple[float, f
 
 def _legend(forecast: Forecast) -> list[Line2D]:
     handles = [Line2D([], [], color=SOFT, linestyle=(0, (4, 3)), label="as predicted")]
-    marks = [(_INSIDE, "o", "in the interval" if forecast.with_interval else "a run")]
+    marks = []
+    if forecast.inside or not forecast.with_interval:
+        marks.append((_INSIDE, "o", "in the interval" if forecast.with_interval else "a run"))
     if forecast.with_interval > forecast.inside:
         marks.append((_OUTSIDE, "X", "outside the interval"))
     return handles + [

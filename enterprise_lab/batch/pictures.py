@@ -48,6 +48,8 @@ MAX_PICTURES = 12
 MAX_ROWS = 40
 MAX_PANELS = 6
 _FEWEST_ON_AXIS = 3
+_FROM_ZERO = 0.6
+"""Where the smallest figure is less than this of the largest, an axis begins at zero."""
 
 
 def comparison_pictures(results: Sequence[Result]) -> list[Picture]:
@@ -109,7 +111,8 @@ class _Layout:
 
     def title(self, label: str) -> str:
         names = [*self.rows, *filter(None, [self.colour, self.axis])]
-        by = " and ".join(n.replace("_", " ") for n in names)
+        said = [n.replace("_", " ") for n in names]
+        by = " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
         return f"{capitalised(label)} by {by}" if by else capitalised(label)
 
 
@@ -132,16 +135,19 @@ def _picture(series: Sequence[Series], results: Sequence[Result], layout: _Layou
     ends = [v for r in records for v in (r.value, r.low, r.high) if v is not None]
     scale, unit = axis_unit([r.value for r in records], series[0].unit)
     log = is_wide(ends)
+    from_zero = 0 <= min(ends) < _FROM_ZERO * max(ends)
     label = axis_label(capitalised(series[0].label), unit, log=log)
     has_intervals = any(r.low is not None and r.high is not None for r in records)
     hues = list(dict.fromkeys(layout.hue(r) for r in results))
     with styled():
         if layout.axis is None:
             shown = _first_rows(results, layout)
-            figure = _rows(series, shown, layout, hues, scale, label, log=log, above=min(ends) >= 0)
+            figure = _rows(series, shown, layout, hues, scale, label, log=log, from_zero=from_zero)
         else:
             shown = list(results)
-            figure = _curves(series, shown, layout, hues, scale, label, log=log)
+            figure = _curves(
+                series, shown, layout, hues, scale, label, log=log, from_zero=from_zero
+            )
         _legend(figure, series, hues, layout, has_intervals=has_intervals)
         source = data_uri(figure)
     title = layout.title(series[0].label)
@@ -169,7 +175,7 @@ def _rows(
     label: str,
     *,
     log: bool,
-    above: bool,
+    from_zero: bool,
 ) -> Figure:
     """Draw a mark for every run, in a row of its own or of its place."""
     rows = list(dict.fromkeys(layout.place(r) for r in results))
@@ -187,7 +193,7 @@ def _rows(
     if log:
         axes.set_xscale("log")
         plain_numbers(axes.xaxis)
-    elif above:
+    elif from_zero:
         axes.set_xlim(left=0)
     axes.margins(x=0.08)
     axes.set_xlabel(label)
@@ -230,6 +236,7 @@ def _curves(
     label: str,
     *,
     log: bool,
+    from_zero: bool,
 ) -> Figure:
     """Draw a line a colour over the numeric parameter, in a panel for each of the other values."""
     axis = layout.axis
@@ -258,13 +265,19 @@ def _curves(
             axes.set_title(panel.replace("\n", " · "))
         axes.grid()
     first = grid[0, 0]
+    first.margins(y=0.08)
     if log:
         first.set_yscale("log")
         plain_numbers(first.yaxis)
-    elif first.get_ylim()[0] > 0 or _none_below_zero(series, results):
+    elif from_zero:
         first.set_ylim(bottom=0)
-    figure.supxlabel(axis_label(axis.replace("_", " "), "", log=wide), fontsize=11)
-    figure.supylabel(label, fontsize=11)
+    across = axis_label(axis.replace("_", " "), "", log=wide)
+    for at, axes in enumerate(grid.flat[: len(panels)]):
+        if at + columns >= len(panels):
+            axes.set_xlabel(across)
+            axes.tick_params(axis="x", labelbottom=True)
+        if at % columns == 0:
+            axes.set_ylabel(label)
     return figure
 
 
@@ -301,11 +314,6 @@ def _number(result: Result, name: str) -> float:
     held = result.parameters[name]
     assert isinstance(held, int | float)
     return float(held)
-
-
-def _none_below_zero(series: Sequence[Series], results: Sequence[Result]) -> bool:
-    records = [f for r in results for s in series if (f := r.figure(s.metric, s.origin))]
-    return all(min(r.value, r.value if r.low is None else r.low) >= 0 for r in records)
 
 
 def _legend(

@@ -101,8 +101,8 @@ const describe = (run) => {
     about.append(list);
   }
   if (run.attempts.length) {
-    const lines = run.attempts.map(([number, state, started, took, usd, host, error]) =>
-      [`${number}`, make("span", state.replaceAll("_", " "), `state ${state}`), started, [took, usd, host, error].filter(Boolean).join("; ")]);
+    const lines = run.attempts.map(([number, state, ...rest]) =>
+      [number, make("span", state.replaceAll("_", " "), `state ${state}`), rest.filter(Boolean).join("; ")]);
     section(about, "Attempts", tableOf(lines));
   }
   if (run.log) section(about, "End of its log", make("pre", run.log));
@@ -154,6 +154,7 @@ const route = () => {
   describe(run);
   showNotebook(id, run);
   if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
 };
 for (const name of ["previous", "next"]) {
   byId(name).addEventListener("click", (event) => location.replace(`#run=${event.currentTarget.value}`));
