@@ -86,7 +86,7 @@ def over(found: Total, max_usd: float | None, max_hours: float | None) -> LabErr
 
 def _too_much(found: Total, high: str, limit: str, option: str) -> LabError:
     unknown = (
-        f", the deadlines of {found.unknown} runs in it of which nothing is known"
+        f", with the deadlines of {found.unknown} of its {found.runs} runs, which nothing predicts"
         if found.unknown
         else ""
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from enterprise_lab import catalog
 from enterprise_lab.batch.engine import Node
@@ -33,6 +34,7 @@ def need_of(plan: Plan, entry: Entry) -> Need:
     return Need(asked.gpus, memory_bytes, catalog.accelerator(asked.accelerator).name)
 
 
+@cache
 def kind_of(gpu: str) -> str:
     """Return the catalogue's name of a GPU, or its driver's where the catalogue has none."""
     chip = by_driver_name(gpu)
@@ -107,7 +109,8 @@ def price_problems(price: Price, needs: Sequence[Need]) -> Iterator[LabError]:
         most = max((need.gpus for need in needs), default=0)
         if most > machine_gpus:
             yield LabError(
-                f"a machine of this price has {machine_gpus} GPUs, and a run asks for {most}",
+                f"a machine of this price has {machine_gpus} GPU{'s' * (machine_gpus != 1)}, and a"
+                f" run asks for {most}",
                 "Give the price of a machine that has as many.",
             )
     if price.instance is not None:
@@ -127,6 +130,7 @@ def usd_per_hour(price: Price | None, need: Need, slots: int) -> float | None:
     return _usd_per_hour(price) * min(1.0, share)
 
 
+@cache
 def _usd_per_hour(price: Price) -> float:
     if price.usd_per_hour is not None:
         return price.usd_per_hour
@@ -134,6 +138,7 @@ def _usd_per_hour(price: Price) -> float:
     return catalog.price(price.instance).usd_per_hour
 
 
+@cache
 def _gpus(price: Price) -> int | None:
     """Return the GPUs of a machine, a slice of one counting as one; None where nobody said."""
     if price.instance is None:

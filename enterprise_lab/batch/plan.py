@@ -23,8 +23,9 @@ from enterprise_lab.errors import LabError
 
 __all__ = ["MOST_BYTES", "PlanFile", "Scalar", "read_plan"]
 
-MOST_BYTES = 1_000_000
-"""Of a plan file: thousands of runs are a matrix, not a list."""
+MOST_BYTES = 250_000
+"""Of a plan file: a thousand runs, one by one. More are a matrix, not a list."""
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _document(path: Path, text: str) -> Document:
         return yaml_lines.read(text, repeated=True)
     except yaml_lines.BadYAMLError as error:
         line = f", line {error.line}" if error.line else ""
-        reason = error.reason.partition("\n")[0].rstrip(".")
+        reason = error.reason.partition("\n")[0].rstrip(".")[:_LONGEST_REASON]
         problem = LabError(f"{path.name}{line}: not YAML: {reason}.", "Mend the syntax there.")
         raise PlanError(path, [problem]) from None
 

@@ -22,6 +22,8 @@ from enterprise_lab.units import DAY, GB, GIB
 Scalar: TypeAlias = bool | int | float | str | None
 """A parameter's value: what a plan can write, a notebook annotate and a table column hold."""
 
+_LONGEST_TEXT = 10_000
+"""Of a parameter, in characters."""
 _MEMORY_UNITS = {"MB": GB / 1000, "GB": GB, "TB": 1000 * GB, "MiB": GIB / 1024, "GiB": GIB}
 
 
@@ -30,6 +32,10 @@ def _scalar(value: object) -> Scalar:
         raise PydanticCustomError("scalar", "{value} is not a finite number", {"value": value})
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise PydanticCustomError("scalar", "the number does not fit 64 bits")
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        raise PydanticCustomError(
+            "scalar", "a text of {n} characters is too long", {"n": len(value)}
+        )
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

@@ -61,8 +61,6 @@ def predict_workload(
     the bytes on each device, `steps` the seconds. Raises LabError where the first two are missing,
     where the estimator refuses the rest, and where it doesn't fit the device.
     """
-    if place.chip is None:
-        return Predicted()
     model, size = parameters.get("model"), _first(parameters, _BATCH)
     if not isinstance(model, str) or size is None:
         raise LabError(
@@ -74,6 +72,8 @@ def predict_workload(
         require_whole("steps", steps, LARGEST)
     if (precision := parameters.get("precision")) is not None:
         require_kind("precision", precision, str, "'bf16'")
+    if place.chip is None:
+        return Predicted()
     settings = tuple(
         (name, parameters[name])
         for name in ("sequence_length", "output_length", "precision", "steps")
@@ -142,6 +142,7 @@ def _smaller(found: estimate.TrainingEstimate | estimate.InferenceEstimate) -> s
                 sequence_length=found.sequence_length,
                 at_most=found.plan.micro_batch,
                 precision=found.precision,
+                predicted_share=float(found.shape.kind != "encoder"),
             )
         except LabError:
             return "Not even a batch of 1 fits: use a device with more memory, or a smaller model."

@@ -80,6 +80,8 @@ def read(text: str, *, repeated: bool = False) -> Document:
         return Document(loader.construct_document(node), places, tuple(again))
     except BadYAMLError:
         raise
+    except RecursionError:
+        raise BadYAMLError(0, "it is nested too deeply") from None
     except Exception as error:  # PyYAML's constructors raise nearly anything for a wrong tag
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__

@@ -3,16 +3,24 @@ from __future__ import annotations
 import copy
 import shutil
 from collections import namedtuple
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nbformat.v4 import new_output
 
-from enterprise_lab.batch.check import Batch, check_plan
+from enterprise_lab import catalog, data, labs
+from enterprise_lab.batch import check
+from enterprise_lab.batch.attempt import Ended, Predicted, State, Status
+from enterprise_lab.batch.check import check_plan
+from enterprise_lab.batch.engine import Node
 from enterprise_lab.batch.errors import PlanError
+from enterprise_lab.batch.run import Batch, Need, Retries
 
 from .workshop import RECORD, Workshop
 
@@ -60,7 +68,10 @@ def test_the_run_id_follows_code_and_parameters_and_nothing_else(workshop: Works
         ({"notebook": "absent.ipynb"}, ["line 3 (runs[0].notebook)", "no notebook", "absent"]),
         ({"notebook": "bare.ipynb"}, ["tagged `parameters`"]),
         ({"notebook": "broken.ipynb"}, ["broken.ipynb is not a notebook"]),
-        ({"parameters": {"sped": 1}}, ["line 5 (runs[0].parameters.sped)", "It has: profile"]),
+        (
+            {"parameters": {"sped": 1}},
+            ["line 5 (runs[0].parameters.sped)", "Did you mean speed?", "It has: profile"],
+        ),
         ({"parameters": {"speed": "fast"}}, ["speed is float, not 'fast'"]),
         ({"matrix": {"steps": [1, True]}}, ["steps is int, not True"]),
         ({"matrix": {"profile": ["smoke", "tiny"]}}, ["'tiny'", "'smoke', 'full'"]),
@@ -69,6 +80,19 @@ def test_the_run_id_follows_code_and_parameters_and_nothing_else(workshop: Works
             {"parameters": {"speed": 1}, "matrix": {"speed": [2]}},
             ["fixed value", "Keep it in one"],
         ),
+        (
+            {"matrix": {"speed": [2]}, "sets": {"quick": {"speed": 3, "steps": 1}}},
+            ["(runs[0].sets.quick.speed)", "in the matrix too"],
+        ),
+        ({"sets": {"quick": {"sped": 3}}}, ["(runs[0].sets.quick.sped)", "Did you mean speed?"]),
+        ({"exclude": [{"speed": 2}]}, ["(runs[0].exclude[0])", "in no matrix and no set"]),
+        (
+            {"matrix": {"speed": [2]}, "exclude": [{"speed": 2}]},
+            ["(runs[0].exclude)", "nothing is left to run"],
+        ),
+        ({"resources": {"gpus": 1, "accelerator": "T5"}}, ["(runs[0].resources)", "called 'T5'"]),
+        ({"data": ["digitz"]}, ["(runs[0].data)", "called 'digitz'", "digits"]),
+        ({"workload": "training"}, ["line 3 (runs[0])", "what its training is", "model"]),
     ],
 )
 def test_what_does_not_fit_the_notebook_is_told(
@@ -124,6 +148,234 @@ def test_problems_of_all_entries_are_told_at_once(workshop: Workshop) -> None:
     )
 
     assert told(workshop).count("\n  - ") == 3
+
+
+def test_problems_of_all_kinds_are_told_at_once(workshop: Workshop) -> None:
+    workshop.notebook()
+    workshop.plan(
+        deadline_seconds="soon",
+        runs=[
+            {"notebook": "tiny.ipynb", "resources": {"gpu": 1}, "parameters": {"speed": "x"}},
+            {"parameters": {"speed": 1}},
+            {"notebook": "absent.ipynb", "data": ["nothing"]},
+            {"notebook": "tiny.ipynb", "matrix": {"speed": [1, 1]}},
+        ],
+        price={"instance": "g9"},
+    )
+
+    message = told(workshop)
+
+    for part in (
+        "(deadline_seconds)", "(runs[0].resources.gpu)", "(runs[0].parameters.speed)",
+        "(runs[1].notebook)", "(runs[2].notebook)", "(runs[2].data)", "asked for already",
+        "(price)",
+    ):  # fmt: skip
+        assert part in message
+    assert message.count("\n  - ") == 8
+
+
+def test_a_plan_with_very_many_problems_shows_the_first_of_them(workshop: Workshop) -> None:
+    workshop.notebook()
+    workshop.plan(runs=[{"notebook": "tiny.ipynb", "matrix": {"steps": [0.5] * 400}}])
+
+    with pytest.raises(PlanError) as caught:
+        workshop.check()
+
+    assert len(caught.value.problems) == 400
+    assert "and 300 more" in str(caught.value)
+
+
+def test_what_the_plan_says_reaches_its_runs(workshop: Workshop) -> None:
+    workshop.notebook()
+    workshop.plan(
+        runs=[
+            {"notebook": "tiny.ipynb", "sets": {"one": {"speed": 1}, "two": {"speed": 2}}},
+            {
+                "notebook": "tiny.ipynb",
+                "parameters": {"label": "own"},
+                "resources": {"gpus": 2, "accelerator": "a10g"},
+                "deadline_seconds": 5,
+                "retries": {"times": 3, "on": ["failed"]},
+            },
+        ],
+        slots=2,
+        resources={"memory": "2 GB"},
+        price={"instance": "g5.12xlarge"},
+        deadline_seconds=60,
+        retries={"times": 1, "on": ["kernel_died", "timed_out"]},
+    )
+
+    batch = workshop.check()
+
+    first, second, own = batch.runs
+    assert (first.given, second.given) == ({"speed": 1.0}, {"speed": 2.0})
+    assert first.need == Need(0, 2e9)
+    assert own.need == Need(2, 2e9, "A10G")
+    assert (first.deadline_seconds, own.deadline_seconds) == (60, 5)
+    assert first.retries == Retries(1, frozenset({State.KERNEL_DIED, State.TIMED_OUT}))
+    assert own.retries == Retries(3, frozenset({State.FAILED}))
+    assert (first.identity.device, own.identity.device) == ("cpu", "2 x A10G")
+    assert first.usd_per_hour == own.usd_per_hour == pytest.approx(5.672 / 2)
+    assert batch.slots == 2
+
+
+def test_the_store_is_the_plans_unless_another_is_given(workshop: Workshop) -> None:
+    workshop.notebook()
+    plan = workshop.plan()
+    assert check_plan(plan).store == str(workshop.root / "runs")
+    workshop.plan(store="elsewhere")
+    assert check_plan(plan).store == str(workshop.root / "elsewhere")
+    workshop.plan(store="s3://bucket/prefix")
+    assert check_plan(plan).store == "s3://bucket/prefix"
+    assert check_plan(plan, "s3://other").store == "s3://other"
+
+
+def test_what_notebooks_printed_before_is_not_carried_along(workshop: Workshop) -> None:
+    workshop.notebook("1 + 1")
+    path = workshop.root / "tiny.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = [new_output("stream", text="said before")]
+    nbformat.write(notebook, path)
+    workshop.plan()
+
+    (run,) = workshop.check().runs
+
+    assert "1 + 1" in run.content
+    assert "said before" not in run.content
+
+
+CPU = Node("here", 2, 8e9)
+GPU = Node("there", 8, 64e9, ("NVIDIA A10G",))
+
+
+def on(workshop: Workshop, *nodes: Node, **entry: Any) -> Batch:
+    workshop.plan(runs=[{"notebook": "tiny.ipynb", **entry}])
+    return check_plan(
+        workshop.plan_path, nodes=nodes, processor=catalog.accelerator("A10G"), earlier=()
+    )
+
+
+def test_devices_that_are_not_here_are_told(workshop: Workshop) -> None:
+    workshop.notebook(parameters='device: str = "cpu"')
+
+    assert on(workshop, CPU, GPU, resources={"gpus": 1}).runs[0].identity.device == "A10G"
+    with pytest.raises(PlanError, match=r"1 GPU of one machine, and there is none"):
+        on(workshop, CPU, resources={"gpus": 1})
+    with pytest.raises(PlanError, match=r"1 T4 GPU of one machine"):
+        on(workshop, GPU, resources={"gpus": 1, "accelerator": "T4"})
+    with pytest.raises(PlanError, match="device=cuda needs a GPU"):
+        on(workshop, GPU, parameters={"device": "cuda"})
+    on(workshop, GPU, parameters={"device": "cuda"}, resources={"gpus": 1})
+    with pytest.raises(PlanError, match="has more than 8 GB"):
+        on(workshop, CPU, resources={"memory": "9 GB"})
+
+
+WORKLOAD = """\
+model: str = "bert-base-uncased"
+batch_size: int = 8
+sequence_length: int = 128
+precision: str = "fp16"
+steps: int = 100
+"""
+
+
+def test_a_workload_larger_than_its_gpu_is_told(workshop: Workshop) -> None:
+    workshop.notebook(parameters=WORKLOAD)
+    gpu = {"resources": {"gpus": 1}, "workload": "training"}
+
+    (run,) = on(workshop, GPU, **gpu).runs
+    assert run.predicted.seconds
+    assert run.predicted.memory_bytes
+    with pytest.raises(PlanError, match=r"(?s)which has 24.*Use a batch of") as caught:
+        on(workshop, GPU, matrix={"batch_size": [8, 4096, 8192]}, **gpu)
+    assert len(caught.value.problems) == 2
+
+
+def test_a_run_predicted_beyond_its_limits_is_told(workshop: Workshop) -> None:
+    (workshop.root / "02_hardware_comparison").mkdir()
+    lab = "02_hardware_comparison/lab.ipynb"
+    workshop.notebook(name=lab, parameters='profile: str = "smoke"\ndata_set: str = "digits"')
+
+    (run,) = on(workshop, CPU, notebook=lab).runs
+    assert run.predicted.memory_bytes == 1.1e9
+    assert run.predicted.seconds
+    assert set(run.identity.data) == {"digits"}
+    with pytest.raises(PlanError, match=r"hold 1.1 GB, and may hold 512 MB"):
+        on(workshop, CPU, notebook=lab, resources={"memory": "512 MB"})
+    with pytest.raises(PlanError, match=r"memory a machine has is 1 GB"):
+        on(workshop, Node("small", 1, 1e9), notebook=lab)
+    with pytest.raises(PlanError, match="its deadline is 5 s"):
+        on(workshop, CPU, notebook=lab, deadline_seconds=5)
+    with pytest.raises(PlanError, match="no profile 'huge'"):
+        on(workshop, CPU, notebook=lab, parameters={"profile": "huge"})
+
+
+def test_data_that_are_not_at_hand_are_told_with_the_command_that_gets_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workshop.root / "cache"))
+    workshop.notebook(parameters='data_set: str = "digits"\nweights: str | None = None')
+
+    assert set(on(workshop, CPU).runs[0].identity.data) == {"digits"}
+    with pytest.raises(PlanError, match="Run `elab data fetch movielens-100k`"):
+        on(workshop, CPU, parameters={"data_set": "movielens-100k"})
+    with pytest.raises(PlanError, match="Run `elab data fetch movielens-100k`"):
+        on(workshop, CPU, data=["movielens-100k"])
+    with pytest.raises(PlanError, match="bert-base-uncased is not at hand"):
+        on(workshop, CPU, matrix={"weights": [None, "bert-base-uncased"]})
+    own = on(workshop, CPU, parameters={"data_set": "a table of my own"}).runs[0]
+    assert own.identity.data == {}
+
+
+def test_a_lab_whose_packages_are_missing_is_told(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labs, "find_spec", lambda name: None if name == "jax" else object())
+    (workshop.root / "02_hardware_comparison").mkdir()
+    lab = "02_hardware_comparison/lab.ipynb"
+    workshop.notebook(name=lab)
+
+    with pytest.raises(PlanError, match="not installed: jax"):
+        on(workshop, CPU, notebook=lab)
+
+
+def test_runs_are_predicted_from_earlier_ones_where_nothing_else_is_known(
+    workshop: Workshop,
+) -> None:
+    workshop.notebook()
+    plan = workshop.plan()
+    (run,) = check_plan(plan).runs
+    assert run.predicted == Predicted()
+    ended = Ended(
+        state=State.SUCCEEDED, started=datetime.now(UTC), run_seconds=7, host="h", device="d"
+    )
+    before = Status(run_id=run.run_id, attempt=1, runner="one", identity=run.identity, ended=ended)
+
+    (run,) = check_plan(plan, earlier=[before]).runs
+
+    assert run.predicted.seconds == 7
+    assert "1 earlier run" in run.predicted.source
+
+
+def test_a_thousand_runs_are_checked_with_one_look_at_notebooks_and_data(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    for module, name in ((check, "read_notebook"), (data, "state")):
+        real = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda asked, real=real: looks.append(str(asked)) or real(asked)
+        )
+    workshop.notebook(parameters='data_set: str = "digits"\nseed: int = 0')
+    workshop.plan(
+        runs=[
+            {"notebook": "tiny.ipynb", "matrix": {"seed": list(range(first, first + 500))}}
+            for first in (0, 500)
+        ]
+    )
+
+    assert len(workshop.check().runs) == 1000
+    assert looks == [str(workshop.root / "tiny.ipynb"), "digits"]
 
 
 def test_too_little_disk_is_told_before_anything_runs(
