@@ -110,6 +110,11 @@ class _Session:
         return bool(self._under_way or left)
 
     def _require_machines(self) -> None:
+        if self._todo and not self._slots.nodes:
+            raise LabError(
+                f"There is no machine to make {len(self._todo)} of the runs.",
+                "Run the plan again when there is one.",
+            )
         for run in self._todo:
             if why := shortage(run.need, self._slots.nodes):
                 raise LabError(f"{run.notebook} cannot be run: {why.problem}.", why.remedy)
@@ -197,6 +202,7 @@ class _Session:
         self._under_way.discard(run.run_id)
         if lost_on:
             self._lost_on[run.run_id].append(lost_on)
+            self._slots.update(self._engine.nodes())
         again = not self._is_settled(run)
         if again:
             self._todo.append(run)
