@@ -151,8 +151,12 @@ def _scale(axes: Axes, ratios: Sequence[float]) -> None:
     else:
         farthest = 1.08 * max(abs(ratio - 1) for ratio in (*ratios, 1.02))
         axes.set_xlim(1 - farthest, 1 + farthest)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * (x - 1):+.3g}".replace("+0", "0"))
+        axes.xaxis.set_major_formatter(_percent)
         axes.set_xlabel("change from A to B [%]")
+
+
+def _percent(ratio: float, _: object) -> str:
+    return "0" if abs(ratio - 1) < 1e-9 else f"{100 * (ratio - 1):+.3g}"
 
 
 def _handle(verdict: Verdict) -> Line2D:
