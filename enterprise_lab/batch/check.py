@@ -53,16 +53,18 @@ def check_plan(
     path: Path,
     store: str | None = None,
     *,
+    slots: int | None = None,
     nodes: Sequence[Node] | None = None,
     processor: Accelerator | None = None,
     earlier: Iterable[Status] = (),
 ) -> Batch:
     """Read, expand and check a plan; PlanError lists every problem with its mend.
 
-    `store` goes before the plan's. `nodes` are the machines it is to run on; without them nothing
-    is said of devices and memory. Predictions are for this `processor`, or from `earlier` attempts.
+    `store` and `slots` go before the plan's. `nodes` are the machines it is to run on. Without them
+    nothing is said of devices and memory, and a run that would take any GPU is the one that was
+    made `earlier`, if it was. Predictions are for this `processor`, or from earlier attempts.
     """
-    check = _Check(read_plan(path), nodes, processor, History(earlier))
+    check = _Check(read_plan(path), slots, nodes, processor, History(earlier))
     batch, problems = check.batch(store)
     if problems:
         raise PlanError(path, problems)
@@ -73,12 +75,14 @@ class _Check:
     def __init__(
         self,
         plan_file: PlanFile,
+        slots: int | None,
         nodes: Sequence[Node] | None,
         processor: Accelerator | None,
         history: History,
     ) -> None:
         self._file = plan_file
         self._plan = plan_file.plan
+        self._slots = slots or plan_file.plan.slots
         self._nodes = nodes
         self._processor = processor
         self._history = history
@@ -104,42 +108,50 @@ class _Check:
         if "://" not in place:
             problems += _output_problems(Path(place) / plan.name, len(runs))
         title = plan.title or plan.name
-        return Batch(plan.name, title, tuple(run for _, run in runs), place, plan.slots), problems
+        return Batch(plan.name, title, tuple(run for _, run in runs), place, self._slots), problems
 
     def _entry(self, index: int, small_enough: bool) -> _Checked:
-        entry, problems = self._file.entries[index], []
-        notebook = self._notebook(entry.notebook)
-        need = Need()
-        try:
-            need = needs.need_of(self._plan, entry)
-        except LabError as error:
-            problems.append(self._said(error, "runs", index, "resources"))
+        """Check one entry; it is expanded unless what is wrong would tell the same of every run."""
+        entry = self._file.entries[index]
+        need, problems = self._need(index)
+        sound = not problems and index not in self._file.partial and small_enough
         if self._nodes is not None and (short := needs.shortage(need, self._nodes)):
             problems.append(self._said(short, "runs", index, "resources"))
         problems += [
             self._said(error, "runs", index, "data")
             for error in self._inputs.lacks(entry.data or ())
         ]
+        notebook = self._notebook(entry.notebook)
         if isinstance(notebook, LabError):
             problems.append(self._said(notebook, "runs", index, "notebook"))
             return _Checked(need, problems=problems)
         if notebook.lab and notebook.lab.lack:
             problems.append(self._said(notebook.lab.lack, "runs", index, "notebook"))
-        problems += value_problems(self._file, index, notebook.parameters)
-        problems += twice_given(self._file, index)
-        problems += [
-            self._said(error, "runs", index, "exclude", position)
-            for position, error in (exclusion_problems(entry) if small_enough else ())
+        wrong = [
+            *value_problems(self._file, index, notebook.parameters),
+            *twice_given(self._file, index),
+            *(self._exclusion_problems(index) if small_enough else ()),
         ]
-        if problems or index in self._file.partial or not small_enough:
+        problems += wrong
+        if wrong or not sound:
             return _Checked(need, problems=problems)
-        combinations = expand(entry)
-        if not combinations:
-            nothing = LabError("nothing is left to run", "Remove an exclusion, or the entry.")
-            problems.append(self._said(nothing, "runs", index, "exclude"))
-        runs, wrong = self._runs(entry, notebook, need, combinations)
-        problems += [self._said(error, "runs", index) for error in wrong]
+        runs, errors = self._runs(entry, notebook, need, expand(entry))
+        problems += [self._said(error, "runs", index) for error in errors]
         return _Checked(need, runs, problems)
+
+    def _need(self, index: int) -> tuple[Need, list[LabError]]:
+        try:
+            return needs.need_of(self._plan, self._file.entries[index]), []
+        except LabError as error:
+            return Need(), [self._said(error, "runs", index, "resources")]
+
+    def _exclusion_problems(self, index: int) -> Iterator[LabError]:
+        entry = self._file.entries[index]
+        for position, error in exclusion_problems(entry):
+            yield self._said(error, "runs", index, "exclude", position)
+        if entry.exclude and not expand(entry):
+            nothing = LabError("nothing is left to run", "Remove an exclusion, or the entry.")
+            yield self._said(nothing, "runs", index, "exclude")
 
     def _notebook(self, name: str) -> _Notebook | LabError:
         if name not in self._notebooks:
@@ -180,6 +192,8 @@ class _Check:
             data=self._inputs.digests([*used, *(entry.data or ())]),
             device=needs.device_of(need, self._nodes),
         )
+        if self._nodes is None and (before := self._history.device(is_what)):
+            is_what = is_what.model_copy(update={"device": before})
         problems = self._inputs.lacks(used)
         if str(parameters.get("device")).startswith("cuda") and not need.gpus:
             problems.append(
@@ -250,7 +264,7 @@ class _Check:
 
     def _usd_per_hour(self, need: Need) -> float | None:
         try:
-            return needs.usd_per_hour(self._plan.price, need, self._plan.slots)
+            return needs.usd_per_hour(self._plan.price, need, self._slots)
         except LabError:  # told once, of the price itself
             return None
 

@@ -161,6 +161,8 @@ def _shape_problem(path: Path, document: Document, detail: ErrorDetails) -> LabE
         return LabError(f"{where}: the key is missing.", mend or "Add it.")
     if mend is None or (location and isinstance(location[-1], int) and len(location) == 2):
         mend = f"Write a mapping with the keys {', '.join(_model_at(location).model_fields)}."
+    if detail["type"] == "string_pattern_mismatch":
+        return LabError(f"{where}: it cannot be {str(detail['input'])[:60]!r}.", mend)
     return LabError(f"{where}: {detail['msg'][0].lower()}{detail['msg'][1:]}.", mend)
 
 

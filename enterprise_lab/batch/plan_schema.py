@@ -99,7 +99,7 @@ class Resources(Part):
 class Retries(Part):
     """How often a run is tried again, and after which ends."""
 
-    times: Annotated[int, Field(ge=1, le=20)]
+    times: Annotated[int, Field(ge=0, le=20)]
     """How often a run is tried again at most."""
     on: Annotated[list[Retried], Field(min_length=1)]
     """The ends after which it is. An interrupted run always goes on, and isn't counted here."""
@@ -210,7 +210,7 @@ MENDS = {
     "usd_per_hour": "Give the dollars an hour of a machine, above zero.",
     "deadline_seconds": "Give the seconds one run may take, above zero and at most 30 days.",
     "retries": "Write `retries: {times: 2, on: [kernel_died, timed_out]}`, or leave it out.",
-    "times": "Give a whole number from 1 to 20.",
+    "times": "Give a whole number from 0 to 20.",
     "on": "List some of failed, timed_out, kernel_died and out_of_memory.",
 }  # fmt: skip
 """What to do about a wrong value, by its key."""

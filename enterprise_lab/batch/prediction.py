@@ -11,15 +11,17 @@ from typing import Any
 
 from enterprise_lab import catalog, estimate
 from enterprise_lab.batch.attempt import Identity, Predicted, State, Status
+from enterprise_lab.batch.identity import run_id
 from enterprise_lab.batch.plan_schema import Scalar, Workload
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.errors import LabError, require_kind, require_whole
 from enterprise_lab.estimate import Estimate
 from enterprise_lab.labs import Lab
-from enterprise_lab.units import format_bytes, format_si
+from enterprise_lab.units import GB, format_bytes, format_si
 
-LABS_DIFFER = 1.3
-"""By at most this factor have runs of labs 01 and 02 differed from what was predicted of them."""
+RUNS_DIFFER = 1.3
+"""By at most this factor have runs of labs 01 and 02 differed from what was predicted of them. It
+is taken, too, for what ran only once before."""
 START_SECONDS = 4.0
 """What a run takes beside its notebook's own code: to start its process, its kernel and PyTorch,
 and to write what it leaves. Measured on two cores."""
@@ -27,6 +29,8 @@ and to write what it leaves. Measured on two cores."""
 LARGEST = 10**9
 """Beyond any batch, and any number of steps, that was meant."""
 
+_PROCESS_BYTES = 0.12 * GB
+"""What the process holds that drives a notebook's kernel."""
 _BATCH = ("batch_size", "global_batch", "batch")
 
 
@@ -45,9 +49,9 @@ def predict_lab(lab: Lab, parameters: Mapping[str, Scalar], processor: Accelerat
     seconds = START_SECONDS + needs.seconds(rate)
     return Predicted(
         seconds=seconds,
-        low_seconds=seconds / LABS_DIFFER,
-        high_seconds=seconds * LABS_DIFFER,
-        memory_bytes=needs.memory_bytes,
+        low_seconds=seconds / RUNS_DIFFER,
+        high_seconds=seconds * RUNS_DIFFER,
+        memory_bytes=_PROCESS_BYTES + needs.memory_bytes,
         source=f"lab {lab.folder} as measured, for a processor of {format_si(rate, 'FLOP/s')}",
     )
 
@@ -151,14 +155,20 @@ def _smaller(found: estimate.TrainingEstimate | estimate.InferenceEstimate) -> s
 
 
 class History:
-    """Attempts that succeeded before, to predict runs from that nothing else is known of."""
+    """Attempts that were made before, to tell of runs what nothing else tells."""
 
     def __init__(self, earlier: Iterable[Status]) -> None:
         self._alike: defaultdict[Hashable, list[Status]] = defaultdict(list)
+        self._devices: dict[str, str] = {}
         for one in earlier:
+            self._devices[_anywhere(one.identity)] = one.identity.device
             if one.state == State.SUCCEEDED:
                 self._alike[_kind(one.identity)].append(one)
                 self._alike[_kind(one.identity), _values(one.identity)].append(one)
+
+    def device(self, run: Identity) -> str | None:
+        """Return the kind of device that the very same run was last made on, if it ever was."""
+        return self._devices.get(_anywhere(run))
 
     def predict(self, run: Identity) -> Predicted:
         """Predict from runs of the same notebook on the same kind of device.
@@ -170,15 +180,20 @@ class History:
         if not chosen:
             return Predicted()
         seconds = [one.ended.run_seconds for one in chosen]
+        differ = RUNS_DIFFER if len(seconds) == 1 else 1.0
         memory = [one.ended.peak_memory_bytes for one in chosen if one.ended.peak_memory_bytes]
         what = "of the same parameters" if same else "of the notebook with other parameters"
         return Predicted(
             seconds=statistics.median(seconds),
-            low_seconds=min(seconds),
-            high_seconds=max(seconds),
+            low_seconds=min(seconds) / differ,
+            high_seconds=max(seconds) * differ,
             memory_bytes=max(memory, default=None),
             source=f"{len(seconds)} earlier run{'s' * (len(seconds) > 1)} {what}",
         )
+
+
+def _anywhere(run: Identity) -> str:
+    return run_id(run.model_copy(update={"device": ""}))
 
 
 def _kind(run: Identity) -> Hashable:

@@ -297,10 +297,10 @@ def test_a_run_predicted_beyond_its_limits_is_told(workshop: Workshop) -> None:
     workshop.notebook(name=lab, parameters='profile: str = "smoke"\ndata_set: str = "digits"')
 
     (run,) = on(workshop, CPU, notebook=lab).runs
-    assert run.predicted.memory_bytes == 1.1e9
+    assert run.predicted.memory_bytes == 1.22e9
     assert run.predicted.seconds
     assert set(run.identity.data) == {"digits"}
-    with pytest.raises(PlanError, match=r"hold 1.1 GB, and may hold 512 MB"):
+    with pytest.raises(PlanError, match=r"hold 1.22 GB, and may hold 512 MB"):
         on(workshop, CPU, notebook=lab, resources={"memory": "512 MB"})
     with pytest.raises(PlanError, match=r"memory a machine has is 1 GB"):
         on(workshop, Node("small", 1, 1e9), notebook=lab)
@@ -355,6 +355,43 @@ def test_runs_are_predicted_from_earlier_ones_where_nothing_else_is_known(
 
     assert run.predicted.seconds == 7
     assert "1 earlier run" in run.predicted.source
+
+
+def test_a_run_of_any_gpu_is_found_again_without_a_look_at_the_machines(
+    workshop: Workshop,
+) -> None:
+    workshop.notebook()
+    (made,) = on(workshop, GPU, resources={"gpus": 1}).runs
+    ended = Ended(
+        state=State.FAILED, started=datetime.now(UTC), run_seconds=7, host="h", device="d"
+    )
+    before = Status(
+        run_id=made.run_id, attempt=1, runner="one", identity=made.identity, ended=ended
+    )
+
+    assert check_plan(workshop.plan_path).runs[0].identity.device == "GPU"
+    (found,) = check_plan(workshop.plan_path, earlier=[before]).runs
+    assert found.run_id == made.run_id
+
+
+def test_what_is_wrong_with_a_device_hides_nothing_of_its_runs(workshop: Workshop) -> None:
+    workshop.notebook()
+
+    with pytest.raises(PlanError) as caught:
+        on(workshop, CPU, resources={"gpus": 1}, matrix={"speed": [1, 1]})
+
+    assert len(caught.value.problems) == 2
+    assert "asked for already" in str(caught.value)
+
+
+def test_slots_that_are_given_go_before_the_plans_and_share_its_price(workshop: Workshop) -> None:
+    workshop.notebook()
+    plan = workshop.plan(price={"usd_per_hour": 4.0})
+
+    batch = check_plan(plan, slots=4)
+
+    assert batch.slots == 4
+    assert batch.runs[0].usd_per_hour == 1.0
 
 
 def test_a_thousand_runs_are_checked_with_one_look_at_notebooks_and_data(
