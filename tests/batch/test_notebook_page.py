@@ -8,22 +8,15 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from enterprise_lab.batch.notebook_page import notebook_page, to_mathml
+from enterprise_lab.batch.notebook_page import CELLS, notebook_cells, notebook_frame, to_mathml
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()
 
 
 def page(*cells: NotebookNode, **metadata: object) -> BeautifulSoup:
-    shown = {
-        "back": "../index.html",
-        "subtitle": "tiny <x>",
-        "state": "succeeded",
-        "error": "",
-        "show_code": False,
-    }
-    return BeautifulSoup(
-        notebook_page(new_notebook(cells=list(cells), metadata=metadata), shown), "html.parser"
-    )
+    notebook = new_notebook(cells=list(cells), metadata=metadata)
+    html = notebook_frame().replace(CELLS, notebook_cells(notebook))
+    return BeautifulSoup(html, "html.parser")
 
 
 def showing(**data: object) -> NotebookNode:
@@ -89,8 +82,21 @@ def test_a_picture_is_shown_in_place_of_its_widget() -> None:
     assert "interactive" not in soup.main.text
 
 
-def test_the_heading_is_text_not_markup_and_leads_back() -> None:
-    soup = page(new_markdown_cell("hello"))
+def test_the_frame_is_shared_and_has_one_place_for_cells() -> None:
+    assert notebook_frame().count(CELLS) == 1
+    assert "<style" not in notebook_cells(new_notebook(cells=[new_markdown_cell("hello")]))
 
-    assert "tiny <x>" in soup.header.text
-    assert soup.header.a["href"] == "../index.html"
+
+def test_links_lead_out_of_the_frame_but_not_those_within() -> None:
+    soup = page(new_markdown_cell("[out](https://arxiv.org/abs/1) [in](#there)"))
+
+    out, within = soup.main.select("a")
+    assert (out["target"], out["rel"]) == ("_blank", ["noopener"])
+    assert within.get("target") is None
+
+
+def test_code_is_hidden_until_it_is_asked_for() -> None:
+    soup = page(new_code_cell("x = 1"))
+
+    assert soup.select_one("input#show-code") is not None
+    assert "x" in soup.select_one(".jp-CodeCell").text
