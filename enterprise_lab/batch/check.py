@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from enterprise_lab.batch import identity, needs
@@ -30,6 +31,9 @@ from enterprise_lab.units import format_bytes, format_seconds
 
 OUTPUT_BYTES_PER_RUN = 20_000_000
 """Free disk asked for before a run: an executed notebook with pictures, twice over."""
+
+MOST_OF_AN_ENTRY = 200
+"""Values of an entry that are found wrong before the search for more ends."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class _Check:
         if notebook.lab and notebook.lab.lack:
             problems.append(self._said(notebook.lab.lack, "runs", index, "notebook"))
         wrong = [
-            *value_problems(self._file, index, notebook.parameters),
+            *islice(value_problems(self._file, index, notebook.parameters), MOST_OF_AN_ENTRY),
             *twice_given(self._file, index),
             *(self._exclusion_problems(index) if small_enough else ()),
         ]

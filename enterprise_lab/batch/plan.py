@@ -140,8 +140,9 @@ def _entry(content: Any, without: set[int | str]) -> Entry | None:
 
 
 def _where(path: Path, document: Document, location: Location) -> str:
-    # A key can hold half a character, which no terminal could write.
-    return f"{path.name}, {document.where(location)}".encode(errors="backslashreplace").decode()
+    place = f"{path.name}, {document.where(location)}"
+    # A key can hold what no terminal should write.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in place)
 
 
 def _shape_problem(path: Path, document: Document, detail: ErrorDetails) -> LabError:

@@ -66,6 +66,7 @@ Value: TypeAlias = Annotated[
     WithJsonSchema({"type": ["boolean", "integer", "number", "string", "null"]}),
 ]
 Values: TypeAlias = Annotated[list[Value], Field(min_length=1)]
+SomeValues: TypeAlias = Annotated[dict[str, Value], Field(min_length=1)]
 Text: TypeAlias = Annotated[
     str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
@@ -140,10 +141,7 @@ class Entry(Part):
     sets: Annotated[dict[str, dict[str, Value]], Field(min_length=1)] | None = None
     """Values that belong together, by a name for people: `{small: {width: 8, batch: 32}}`. The
     sets are combined with the matrix; one that is empty keeps the notebook's own values."""
-    exclude: (
-        Annotated[list[Annotated[dict[str, Value], Field(min_length=1)]], Field(min_length=1)]
-        | None
-    ) = None
+    exclude: Annotated[list[SomeValues], Field(min_length=1, max_length=100)] | None = None
     """Combinations to leave out, by some of their values: `[{device: cpu, width: 128}]`."""
     data: Annotated[list[Text], Field(min_length=1)] | None = None
     """Data sets and weights that the notebook uses besides those that its parameters name, by

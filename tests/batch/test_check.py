@@ -176,13 +176,27 @@ def test_problems_of_all_kinds_are_told_at_once(workshop: Workshop) -> None:
 
 def test_a_plan_with_very_many_problems_shows_the_first_of_them(workshop: Workshop) -> None:
     workshop.notebook()
-    workshop.plan(runs=[{"notebook": "tiny.ipynb", "matrix": {"steps": [0.5] * 400}}])
+    workshop.plan(runs=[{"notebook": "tiny.ipynb", "matrix": {"steps": [0.5] * 150}}] * 2)
 
     with pytest.raises(PlanError) as caught:
         workshop.check()
 
-    assert len(caught.value.problems) == 400
-    assert "and 300 more" in str(caught.value)
+    assert len(caught.value.problems) == 300
+    assert "and 200 more" in str(caught.value)
+
+
+def test_a_search_for_wrong_values_ends(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "MOST_OF_AN_ENTRY", 5)
+    workshop.notebook(parameters='model: str = "gpt2"')
+    names = [f"model {n}" for n in range(3000)]
+    workshop.plan(runs=[{"notebook": "tiny.ipynb", "matrix": {"model": names}}])
+
+    with pytest.raises(PlanError) as caught:
+        workshop.check()
+
+    assert len(caught.value.problems) == 5
 
 
 def test_what_the_plan_says_reaches_its_runs(workshop: Workshop) -> None:
