@@ -176,7 +176,9 @@ def test_problems_of_all_kinds_are_told_at_once(workshop: Workshop) -> None:
 
 def test_a_plan_with_very_many_problems_shows_the_first_of_them(workshop: Workshop) -> None:
     workshop.notebook()
-    workshop.plan(runs=[{"notebook": "tiny.ipynb", "matrix": {"steps": [0.5] * 150}}] * 2)
+    workshop.plan(
+        runs=[{"notebook": "tiny.ipynb", "matrix": {"steps": [0.5] * 150}} for _ in range(2)]
+    )
 
     with pytest.raises(PlanError) as caught:
         workshop.check()

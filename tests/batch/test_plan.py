@@ -108,7 +108,7 @@ def problems_of(folder: Path, text: str) -> list[str]:
             ["line 2 (runs[0].parameters.x)", "half a character"],
         ),
         ('name: p\nstore: "a\\0b"\nruns: [{notebook: a.ipynb}]\n', ["line 2 (store)"]),
-        ("name: p\nruns: " + "[" * 1500, ["not YAML", "nested too deeply"]),
+        ("name: p\nruns:\n  " + "- " * 3000, ["not YAML", "nested too deeply"]),
         ("name: p\ntitle: 2024-13-45\n", ["not YAML", "month"]),
     ],
 )
