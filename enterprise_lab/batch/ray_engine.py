@@ -28,15 +28,17 @@ from enterprise_lab.batch.engine import LostError, Node, Stop
 from enterprise_lab.batch.ray_station import THREADS, Broken, Kit, Made, News, Station, kit
 from enterprise_lab.errors import LabError
 
-CONNECT_SECONDS = 60.0
-"""How long a cluster has to let a driver in, a machine to have its station ready."""
+CONNECT_SECONDS = 30.0
+"""How long a cluster has to let a driver in."""
+STATION_SECONDS = 120.0
+"""How long its machines have to get their stations ready."""
 CLOSE_SECONDS = 20.0
 """More than an attempt takes to end when it is asked to."""
 _LISTEN_SECONDS = 5.0
 _TICK_SECONDS = 0.1
 _OBJECT_STORE_BYTES = 200_000_000
 """Of a cluster of this machine alone: it holds no more than the files of a few attempts."""
-_QUIET = {"log_to_driver": False, "logging_level": "CRITICAL"}
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # An attempt that holds too much memory is ended by its own limit, not with its station.
@@ -48,8 +50,9 @@ _TRIAL = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_le
 
 
 class RayEngine:
-    """Makes attempts on the cluster at an address, HOST:PORT, or on one of this machine alone.
+    """Makes attempts on the cluster at an address, or on one of this machine alone.
 
+    The address is HOST:PORT, or `auto` for RAY_ADDRESS or the cluster that this machine is in.
     Raises LabError where there is no Ray or no such cluster, and for a machine with another kit.
     One that joins later with another kit is left alone, as long as there are others.
     """
@@ -60,12 +63,12 @@ class RayEngine:
         self._machines: dict[str, _Machine] = {}
         try:
             self._meet()
-            end = time.monotonic() + CONNECT_SECONDS
+            end = time.monotonic() + STATION_SECONDS
             for machine in self._machines.values():
                 machine.settled.wait(max(0.0, end - time.monotonic()))
                 if not machine.settled.is_set():
                     raise LabError(
-                        f"{machine.name} has not answered for {CONNECT_SECONDS:g} s.",
+                        f"{machine.name} has not answered for {STATION_SECONDS:g} s.",
                         "Mend it, or take it out of the cluster with `ray stop`.",
                     )
                 if machine.refusal:
@@ -314,13 +317,14 @@ def _try_to_connect(address: str) -> None:
         "Give the HOST:PORT that `ray start --head` printed, on a machine where Ray was started"
         " with this address."
     )
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        raise LabError(f"{address} is not the address of a Ray cluster.", remedy)
-    try:
-        socket.create_connection((host, int(port)), _LISTEN_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise LabError(f"No Ray cluster answers at {address}: {error}.", remedy) from None
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or "/" in host or not port.isdecimal():
+            raise LabError(f"{address} is not the address of a Ray cluster.", remedy)
+        try:
+            socket.create_connection((host, int(port)), _LISTEN_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise LabError(f"No Ray cluster answers at {address}: {error}.", remedy) from None
     try:
         trial = subprocess.run(
             [sys.executable, "-c", _TRIAL, address],
@@ -330,7 +334,7 @@ def _try_to_connect(address: str) -> None:
             timeout=CONNECT_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise LabError(f"What listens at {address} is no Ray cluster.", remedy) from None
+        raise LabError(f"What is at {address} is no Ray cluster.", remedy) from None
     if trial.returncode:
         said = _last_line(trial.stderr.decode(errors="replace"))
         raise LabError(f"The Ray cluster at {address} can't be used: {said}.", remedy)
