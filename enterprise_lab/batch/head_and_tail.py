@@ -22,8 +22,9 @@ def shorten(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     head, middle, tail = text[: most // 2], text[most // 2 : -(most // 2)], text[-(most // 2) :]
-    before = sum(int(count.replace(",", "")) for count in _NOTE.findall(middle))
-    return head + note(len(_NOTE.sub("", middle)) + before) + tail
+    notes = list(_NOTE.finditer(middle)) if "characters dropped" in middle else []
+    before = sum(int(found[1].replace(",", "")) - len(found[0]) for found in notes)
+    return head + note(len(middle) + before) + tail
 
 
 class BoundedLog:

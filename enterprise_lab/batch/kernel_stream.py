@@ -21,6 +21,8 @@ from enterprise_lab.batch.head_and_tail import shorten
 
 MOST_CHARACTERS = 1_000_000
 """Sent in a message, and in a second."""
+LOGGED_AT_ONCE = 10_000
+"""Characters a second that are each in the log before a program goes on; more are a little late."""
 MOST_MESSAGES = 100
 """Sent in a second, of the thousand that the queue holds."""
 
@@ -30,11 +32,16 @@ class BoundedStream(OutStream):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._log: int | None = None
+        self._log_lock = threading.Lock()
+        self._unlogged: list[str] = []
+        self._unlogged_characters = 0
+        self._logged_at_once_left = LOGGED_AT_ONCE
         self._watcher = 0
         self._held = 0
         self._second_ends = 0.0
         self._messages_left = 0
         self._characters_left = 0
+        self._waits = False
         self._cell_ends = False
         self._hears_of_ends = False
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
@@ -44,12 +51,28 @@ class BoundedStream(OutStream):
     def write(self, string: str) -> int:
         """Print, now to the log and soon to the notebook."""
         super().write(string)
-        if self._log is not None and threading.get_ident() != self._watcher:
-            _write(self._log, string)
+        if threading.get_ident() != self._watcher:
+            self._copy(string)
         self._held += len(string)
         if self._held > 2 * MOST_CHARACTERS:
             self._shorten()
         return len(string)
+
+    def _copy(self, string: str) -> None:
+        """Copy to the log, at once if it is no flood: a kernel that is killed has said all."""
+        with self._log_lock:
+            self._unlogged.append(string)
+            self._unlogged_characters += len(string)
+        if self._logged_at_once_left > 0 or self._unlogged_characters > LOGGED_AT_ONCE:
+            self._logged_at_once_left -= len(string)
+            self._log_what_is_left()
+
+    def _log_what_is_left(self) -> None:
+        with self._log_lock, contextlib.suppress(OSError):
+            text, self._unlogged, self._unlogged_characters = "".join(self._unlogged), [], 0
+            left = memoryview(text.encode(errors="backslashreplace"))
+            while left and self._log is not None:
+                left = left[os.write(self._log, left) :]
 
     def _watch_pipe_fd(self) -> None:
         # What arrives past Python, from the system or other programs, is copied there already.
@@ -67,16 +90,22 @@ class BoundedStream(OutStream):
                 self._held += len(text)
 
     def _flush(self) -> None:
+        self._log_what_is_left()
+        self._hear_of_ends()
         now = time.monotonic()
         if now > self._second_ends:
             self._second_ends = now + 1
             self._messages_left, self._characters_left = MOST_MESSAGES, MOST_CHARACTERS
+            self._logged_at_once_left = LOGGED_AT_ONCE
         if self._cell_ends or (self._messages_left > 0 and self._characters_left > 0):
             super()._flush()  # type: ignore[no-untyped-call]
-        else:
-            self._flush_pending = False
-            self._hear_of_ends()
-            self._schedule_flush()  # type: ignore[no-untyped-call]
+        elif not self._waits:
+            self._waits = True
+            self._io_loop.call_later(self.flush_interval, self._flush_later)
+
+    def _flush_later(self) -> None:
+        self._waits = False
+        self._flush()
 
     def _flush_buffers(self) -> Any:
         self._held = 0
@@ -97,11 +126,3 @@ class BoundedStream(OutStream):
         self._cell_ends = True
         self.flush()  # type: ignore[no-untyped-call]
         self._cell_ends = False
-
-
-def _write(descriptor: int, text: str) -> None:
-    # Unbuffered, so that a kernel that is killed has said all it said.
-    left = text.encode(errors="backslashreplace")
-    with contextlib.suppress(OSError):
-        while left:
-            left = left[os.write(descriptor, left) :]

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import uuid
@@ -28,6 +29,7 @@ from enterprise_lab.batch import processes
 from enterprise_lab.batch.attempt import Job
 
 _CHUNK_BYTES = 65536
+_LENGTH = struct.Struct("!Q")
 _DEATH_SECONDS = 1.0
 
 
@@ -98,17 +100,19 @@ class Nursery:
         report_end, report = os.pipe()
         end_end, end = os.pipe()
         ours, theirs = (life_end, log_end, report_end, end_end), (life, log, report, end)
-        wish = {
-            "job": job.model_dump(mode="json"),
-            "folder": str(folder.absolute()),
-            "sockets": str(sockets),
-            "marker": marker,
-        }
+        wish = json.dumps(
+            {
+                "job": job.model_dump(mode="json"),
+                "folder": str(folder.absolute()),
+                "sockets": str(sockets),
+                "marker": marker,
+            }
+        ).encode()
         try:
             with self._lock:
                 connection = self._connect()
-                socket.send_fds(connection, [b"\n"], theirs)
-                connection.sendall(json.dumps(wish).encode() + b"\n")
+                socket.send_fds(connection, [_LENGTH.pack(len(wish))], theirs)
+                connection.sendall(wish)
         except BaseException:
             _close(*ours)
             raise
@@ -198,16 +202,19 @@ def main(marker: str) -> None:
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    first, descriptors, _, _ = socket.recv_fds(connection, 1, 4)
+    header, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 4)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    line = b""
-    while first and not line.endswith(b"\n"):
-        chunk = connection.recv(_CHUNK_BYTES)
-        if not chunk:
+    if not header:
+        return None, []
+    (left,) = _LENGTH.unpack(header)
+    chunks = []
+    while left:
+        chunks.append(connection.recv(min(left, _CHUNK_BYTES)))
+        if not chunks[-1]:
             return None, []
-        line += chunk
-    return (json.loads(line) if line else None), list(descriptors)
+        left -= len(chunks[-1])
+    return json.loads(b"".join(chunks)), list(descriptors)
 
 
 def _leave_home(life: int, log: int) -> None:

@@ -20,11 +20,15 @@ _YOUNG_SECONDS = 5.0
 
 
 class Marked:
-    """Finds the processes whose marker begins with `marker`, quickly when asked again."""
+    """Finds the processes whose marker begins with `marker`, quickly when asked again.
 
-    def __init__(self, marker: str) -> None:
+    `strangers` are the numbers of processes that were there before any of them.
+    """
+
+    def __init__(self, marker: str, strangers: Iterable[int] = ()) -> None:
         self._marker = marker
-        self._strangers: set[int] = set()
+        self._strangers = set(strangers)
+        self._first_seen: dict[int, float] = {}
 
     def living(self) -> list[psutil.Process]:
         """List them, without the caller."""
@@ -36,19 +40,18 @@ class Marked:
                 process = psutil.Process(pid)
                 if self._is_one(process):
                     found.append(process)
-                elif time.time() - process.create_time() > _YOUNG_SECONDS:
-                    # A younger one may yet become another program, with another environment.
-                    self._strangers.add(pid)
+                    continue
             except (psutil.Error, OSError):
-                continue
+                pass
+            # A young process may yet become another program, with another environment.
+            now = time.monotonic()
+            if now - self._first_seen.setdefault(pid, now) > _YOUNG_SECONDS:
+                self._strangers.add(pid)
+                del self._first_seen[pid]
         return found
 
     def _is_one(self, process: psutil.Process) -> bool:
-        try:
-            environment = process.environ()
-        except (psutil.AccessDenied, PermissionError):
-            return False
-        return environment.get(MARKER, "").startswith(self._marker) and lives(process)
+        return process.environ().get(MARKER, "").startswith(self._marker) and lives(process)
 
 
 def lives(process: psutil.Process) -> bool:

@@ -149,11 +149,12 @@ class _Attempt:
         killed_before = memory_watch.kills()
         if stop.asked:
             return self._cut(State.CANCELLED, stop.reason)
+        marked = Marked(marker, strangers=psutil.pids())
         child = nursery.bear(self._job, self._work, sockets, marker)
         try:
             with Ears(child.report, child.log, self._hear, log) as ears:
                 try:
-                    cut = self._watch_over(ears, child.process, Marked(marker), stop)
+                    cut = self._watch_over(ears, child.process, marked, stop)
                 finally:
                     processes.kill(marker, child.process)
                 ears.listen_to_the_rest()

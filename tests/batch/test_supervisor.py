@@ -381,11 +381,12 @@ def test_a_notebook_whose_name_has_braces_runs(maker: Maker) -> None:
 
 
 FLOODS = {
-    "many lines": "for i in range(3_000_000): print('line', i)",
-    "long lines": "for _ in range(300): print('x' * 1_000_000)",
-    "one line": "print('x' * 300_000_000)",
-    "flushed": "for i in range(20_000): print('line', i, flush=True)",
-    "past python": "import os\nfor _ in range(1000): os.write(2, b'x' * 50_000)",
+    "many lines": "for i in range(200_000): print('line', i)",
+    "long lines": "for _ in range(100): print('x' * 1_000_000)",
+    "one line": "print('x' * 100_000_000)",
+    "flushed": "for i in range(30_000): print('line', i, flush=True)",
+    "past python": "import os\nfor _ in range(1000): os.write(1, b'x' * 50_000)\n"
+    "import time; time.sleep(1)",
 }
 
 
