@@ -33,7 +33,7 @@ from enterprise_lab.batch.run import Batch, Need, Retries, Run
 from enterprise_lab.batch.runner import MOST_LOSSES, Listener, pending, run_batch
 from enterprise_lab.errors import LabError
 
-from .workshop import RECORD, Workshop
+from .workshop import Workshop
 
 L4 = "NVIDIA L4"
 HERE = Node("here", 8, 64e9, (L4, L4))
@@ -434,10 +434,21 @@ def test_tries_of_a_runner_at_work_count_for_the_others(store: Directory) -> Non
 
 # By real runners, in processes of their own.
 
-ELAB = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from enterprise_lab.cli import main; main()"
-)
+RUNNER = """\
+import sys
+from contextlib import closing
+from pathlib import Path
+from enterprise_lab.batch.check import check_plan
+from enterprise_lab.batch.engine import Stop
+from enterprise_lab.batch.local import LocalEngine
+from enterprise_lab.batch.runner import Listener, run_batch
+from enterprise_lab.batch.stores import open_store
+from enterprise_lab.batch.termination import notices
+batch, stop = check_plan(Path(sys.argv[1]), sys.argv[2]), Stop()
+with closing(LocalEngine()) as engine, notices(stop, Path(sys.argv[3])) as noticed:
+    run_batch(batch, engine, open_store(batch.store), stop, Listener())
+sys.exit(noticed.exit_code or 0)
+"""
 # Sleeps the first time only, a kernel with a child of its own, and says who they are.
 SLEEP = """\
 import os, subprocess, time
@@ -451,11 +462,11 @@ if not told.exists():
 """
 
 
-def elab(workshop: Workshop, *options: str) -> subprocess.Popen[str]:
+def start_runner(workshop: Workshop) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            *(sys.executable, "-c", ELAB, "batch", "run", str(workshop.plan_path)),
-            *("--store", str(workshop.runs), *options),
+            *(sys.executable, "-c", RUNNER, str(workshop.plan_path), str(workshop.runs)),
+            str(workshop.root / "notice"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -478,11 +489,18 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def sleepers_of(running: subprocess.Popen[str], told: Path) -> list[int]:
+    """Wait until a run sleeps, and return its processes."""
+    wait_for(lambda: told.exists() or running.poll() is not None)
+    assert running.poll() is None, running.communicate()
+    return [int(pid) for pid in told.read_text().split()]
+
+
 @pytest.fixture
 def told(workshop: Workshop) -> Path:
     """A plan of two runs, the first of which sleeps once it has told who it is."""
     told = workshop.root / "told"
-    workshop.notebook(RECORD, SLEEP)
+    workshop.notebook(SLEEP)
     entry = {
         "notebook": "tiny.ipynb",
         "parameters": {"label": str(told)},
@@ -500,13 +518,11 @@ def told(workshop: Workshop) -> Path:
         ("file", 143, "a termination notice: "),
     ],
 )
-def test_a_notice_saves_what_there_is_and_the_next_runner_goes_on(
+def test_a_notice_saves_what_there_is_and_stops(
     workshop: Workshop, told: Path, notice: str, code: int, reason: str
 ) -> None:
-    file = workshop.root / "notice"
-    running = elab(workshop, "--notice", str(file))
-    wait_for(told.exists)
-    sleepers = [int(pid) for pid in told.read_text().split()]
+    running = start_runner(workshop)
+    sleepers = sleepers_of(running, told)
 
     match notice:
         case "ctrl-c":
@@ -514,7 +530,7 @@ def test_a_notice_saves_what_there_is_and_the_next_runner_goes_on(
         case "signal":
             running.send_signal(signal.SIGTERM)
         case "file":
-            file.touch()
+            (workshop.root / "notice").touch()
     output, _ = running.communicate(timeout=60)
 
     assert running.returncode == code, output
@@ -526,30 +542,27 @@ def test_a_notice_saves_what_there_is_and_the_next_runner_goes_on(
     assert cut.ended.error.startswith(reason)
     notebook = store.read(f"tiny/{cut.run_id}/1/notebook.ipynb")
     assert notebook is not None
-    assert b"records.jsonl" in notebook
+    assert b"KeyboardInterrupt" in notebook
     assert store.names("tiny/.runners") == []
-
-    again = elab(workshop)
-    output, _ = again.communicate(timeout=120)
-    assert again.returncode == 0, output
-    assert sorted(map(len, states(store).values())) == [1, 2]
+    assert len(pending(workshop.check(), attempts(store, "tiny"))) == 2
 
 
-def test_a_second_ctrl_c_does_not_wait(workshop: Workshop, told: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait_and_the_next_runner_goes_on(
+    workshop: Workshop, told: Path
+) -> None:
     workshop.notebook("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", SLEEP)
-    running = elab(workshop)
-    wait_for(told.exists)
-    sleepers = [int(pid) for pid in told.read_text().split()]
+    running = start_runner(workshop)
+    sleepers = sleepers_of(running, told)
 
     running.send_signal(signal.SIGINT)
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
     output, _ = running.communicate(timeout=60)
 
-    assert running.returncode == 130, output
+    assert running.returncode == -signal.SIGINT, output
     wait_for(lambda: not any(map(is_alive, sleepers)))
     store = Directory(workshop.runs)
-    again = elab(workshop)
+    again = start_runner(workshop)
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output
     assert all(ends[-1] == State.SUCCEEDED for ends in states(store).values())
