@@ -79,7 +79,7 @@ def besiege(folder: Path, *, kills: int, runs: int, runners: int, seed: int) -> 
     mark = uuid.uuid4().hex
     working = [start_runner(folder, mark, siege) for _ in range(runners)]
     while siege.kills.total() < kills and (left := unfinished(batch)):
-        time.sleep(chance.uniform(0.05, 1.2))
+        time.sleep(chance.uniform(0.1, 3.0))
         kind, victim = choose(chance, mark)
         if victim and end(victim):
             siege.kills[kind] += 1
