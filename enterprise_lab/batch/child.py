@@ -35,6 +35,7 @@ _MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 _MEMORY_TEXTS = (
     "CUDA out of memory",
     "CUDA error: out of memory",
+    "MPS backend out of memory",
     "can't allocate memory",
     "Cannot allocate memory",
     "std::bad_alloc",

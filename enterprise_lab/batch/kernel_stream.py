@@ -47,6 +47,7 @@ class BoundedStream(OutStream):
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         number = {"stdout": 1, "stderr": 2}[self.name]
         self._log = os.dup(getattr(self, "_original_stdstream_copy", number))
+        os.register_at_fork(after_in_child=self._forget_what_is_unlogged)
 
     def write(self, string: str) -> int:
         """Print, now to the log and soon to the notebook."""
@@ -57,6 +58,14 @@ class BoundedStream(OutStream):
         if self._held > 2 * MOST_CHARACTERS:
             self._shorten()
         return len(string)
+
+    def flush(self) -> None:
+        """Have what was printed sent; a fork has no other occasion to before it ends."""
+        if self._is_master_process():  # type: ignore[no-untyped-call]
+            super().flush()  # type: ignore[no-untyped-call]
+        else:
+            self._log_what_is_left()
+            super()._flush()  # type: ignore[no-untyped-call]
 
     def _copy(self, string: str) -> None:
         """Copy to the log, at once if it is no flood: a kernel that is killed has said all."""
@@ -73,6 +82,11 @@ class BoundedStream(OutStream):
             left = memoryview(text.encode(errors="backslashreplace"))
             while left and self._log is not None:
                 left = left[os.write(self._log, left) :]
+
+    def _forget_what_is_unlogged(self) -> None:
+        # In a fork it is the parent's to log, and a lock may be held by a thread that isn't there.
+        self._log_lock = threading.Lock()
+        self._unlogged, self._unlogged_characters = [], 0
 
     def _watch_pipe_fd(self) -> None:
         # What arrives past Python, from the system or other programs, is copied there already.
@@ -99,6 +113,8 @@ class BoundedStream(OutStream):
             self._logged_at_once_left = LOGGED_AT_ONCE
         if self._cell_ends or (self._messages_left > 0 and self._characters_left > 0):
             super()._flush()  # type: ignore[no-untyped-call]
+        elif not self._is_master_process():  # type: ignore[no-untyped-call]
+            self._subprocess_flush_pending = False  # the next write tries again
         elif not self._waits:
             self._waits = True
             self._io_loop.call_later(self.flush_interval, self._flush_later)
@@ -124,5 +140,5 @@ class BoundedStream(OutStream):
 
     def _end_of_cell(self) -> None:
         self._cell_ends = True
-        self.flush()  # type: ignore[no-untyped-call]
+        self.flush()
         self._cell_ends = False

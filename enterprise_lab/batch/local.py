@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,13 +14,19 @@ from enterprise_lab.batch.attempt import Ended, Event, Job
 from enterprise_lab.batch.engine import Node, Stop
 from enterprise_lab.batch.nursery import Nursery
 from enterprise_lab.batch.supervisor import supervise
+from enterprise_lab.errors import LabError
 from enterprise_lab.measure.devices import machine
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+NONE = ("", "-1", "NoDevFiles")
 
 
 class LocalEngine:
     """Makes attempts side by side on this machine, each watched by a thread."""
 
     def __init__(self) -> None:
+        """Prepare; LabError when CUDA_VISIBLE_DEVICES can't be understood."""
+        self._visible = _visible_gpus()
         self._nursery = Nursery()
         self._nursery.start()
 
@@ -30,9 +37,10 @@ class LocalEngine:
     @cached_property
     def _node(self) -> Node:
         here = machine()
-        return Node(
-            socket.gethostname(), here.cores, here.memory_bytes, tuple(g.name for g in here.gpus)
-        )
+        names = [gpu.name for gpu in here.gpus]
+        if self._visible is not None:
+            names = [names[number] for number in self._visible if number < len(names)]
+        return Node(socket.gethostname(), here.cores, here.memory_bytes, tuple(names))
 
     def start(
         self,
@@ -44,6 +52,8 @@ class LocalEngine:
     ) -> Future[Ended]:
         """Start an attempt here; `work` is an empty folder that gets its files."""
         future: Future[Ended] = Future()
+        if self._visible is not None:
+            job = job.model_copy(update={"gpus": tuple(self._visible[n] for n in job.gpus)})
 
         def make() -> None:
             try:
@@ -57,3 +67,19 @@ class LocalEngine:
     def close(self) -> None:
         """End all processes that are the engine's own."""
         self._nursery.close()
+
+
+def _visible_gpus() -> list[int] | None:
+    """Return the numbers of the GPUs that this process was given, by Slurm say; None: all there are."""
+    given = os.environ.get(VISIBLE)
+    if given is None:
+        return None
+    words = [word.strip() for word in given.split(",")]
+    if words[0] in NONE:
+        return []
+    if not all(word.isdecimal() for word in words):
+        raise LabError(
+            f"{VISIBLE} is {given!r}, and batches know GPUs by their numbers only.",
+            f"Set {VISIBLE} to numbers such as 0,1, or unset it.",
+        )
+    return [int(word) for word in words]

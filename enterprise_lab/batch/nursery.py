@@ -118,16 +118,15 @@ class Nursery:
             raise
         finally:
             _close(*theirs)
-        pid = _read_line(end_end)
         try:
+            pid = _read_line(end_end)
             if not pid:
                 raise OSError("the process that starts runs has ended")
             return Child(psutil.Process(int(pid)), *ours)
-        except psutil.NoSuchProcess:
+        except BaseException as error:  # without `life` a child that is there ends
             _close(*ours)
-            raise OSError("the run's process has ended") from None
-        except OSError:
-            _close(*ours)
+            if isinstance(error, psutil.NoSuchProcess):
+                raise OSError("the run's process has ended") from None
             raise
 
     def _connect(self) -> socket.socket:

@@ -36,6 +36,7 @@ INTERRUPT_GRACE_SECONDS = 5.0
 TERMINATE_GRACE_SECONDS = 3.0
 _TICK_SECONDS = 0.2
 """Between two looks at the memory and the request to stop."""
+_INTERRUPTED = "interrupted by Ctrl-C"
 _STARVED = "the system was out of memory and killed"
 _LONGEST_FOLDER = 60
 """The path of a socket may have some 100 characters."""
@@ -58,6 +59,8 @@ def supervise(
     try:
         with _nursery(nursery) as home, _socket_folder() as sockets:
             outcome = _Attempt(job, work, tell, watch).make(home, sockets, stop)
+    except KeyboardInterrupt:
+        outcome = Outcome(state=State.CANCELLED, error=_INTERRUPTED)
     except OSError as error:
         outcome = Outcome(state=State.FAILED, error=f"the attempt could not be made: {error}")
     here = _machine()
@@ -184,8 +187,7 @@ class _Attempt:
                     next_look = now + _TICK_SECONDS
                 ears.listen(_TICK_SECONDS)
         except KeyboardInterrupt:
-            said = "interrupted by Ctrl-C"
-            return self._end_early(ears, child, marked, State.CANCELLED, said)
+            return self._end_early(ears, child, marked, State.CANCELLED, _INTERRUPTED)
         return None
 
     def _end_early(
