@@ -54,7 +54,7 @@ def run(
         if mlflow:
             from enterprise_lab.batch.tracking import track
 
-            track(results, mlflow, batch.name)
+            track(results, mlflow, batch.name, store)
     tables.show_results(console, results)
     console.print(f"report: {report}", soft_wrap=True, markup=False)
     if noticed.exit_code is None:

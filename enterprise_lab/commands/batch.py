@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,6 +161,34 @@ def report(plan: PlanArgument, store: StoreOption = None) -> None:
     typer.echo(write_report(batch, place))
 
 
+@batch_app.command("compare")
+def compare(
+    a: Annotated[str, typer.Argument(help="A batch's results: STORE/NAME, such as runs/starter.")],
+    b: Annotated[str, typer.Argument(help="Those to compare with it.")],
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write the page with all pairs there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what got slower, dearer or worse from A to B, and whether that is more than noise.
+
+    Runs are paired by notebook and parameters. Exits with 1 where something got worse.
+    """
+    from enterprise_lab.batch import tables
+    from enterprise_lab.batch.compare import compare
+    from enterprise_lab.batch.compare_page import compare_page
+
+    with _problems_as_json(as_json):
+        found = compare(_kept(a), _kept(b))
+    if page:
+        page.write_text(compare_page(found, a, b), encoding="utf-8")
+    if as_json:
+        _write_json(found.as_rows())
+    else:
+        tables.show_comparison(tables.console(), found)
+    raise typer.Exit(int(bool(found.worse)))
+
+
 @batch_app.command("schema")
 def schema() -> None:
     """Write the JSON schema of plan files, for editors."""
@@ -205,8 +232,21 @@ def _checked(
         return check_plan(plan, store)
     from enterprise_lab.measure.this_machine import this_machine
 
-    batch = check_plan(plan, store, nodes=machines.nodes(), processor=this_machine())
-    return replace(batch, slots=slots or batch.slots)
+    return check_plan(plan, store, slots=slots, nodes=machines.nodes(), processor=this_machine())
+
+
+def _kept(batch: str) -> list[Result]:
+    from enterprise_lab.batch.results import collect_all
+    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.errors import LabError
+
+    store, _, name = batch.rstrip("/").rpartition("/")
+    found = collect_all(open_store(store or "."), name)
+    if not found:
+        raise LabError(
+            f"{batch} holds no runs of a batch.", "Give a store and a plan's name: runs/starter."
+        )
+    return found
 
 
 def _earlier(store: str, name: str) -> Iterator[Status]:
