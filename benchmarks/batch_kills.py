@@ -43,6 +43,7 @@ from enterprise_lab.measure import records
 MARK = "BATCH_KILLS"
 NAME = "killed"
 END_SECONDS = 600.0
+KIND_SECONDS = 5.0
 RUNNER, NURSERY, CHILD, KERNEL = "runner", "nursery", "run's process", "kernel"
 SHARES = {RUNNER: 0.2, NURSERY: 0.1, CHILD: 0.3, KERNEL: 0.4}
 """How often which kind of process is chosen: a runner takes the longest to come back."""
@@ -78,14 +79,13 @@ def besiege(folder: Path, *, kills: int, runs: int, runners: int, seed: int) -> 
     (folder / "batch").write_bytes(pickle.dumps(batch))
     mark = uuid.uuid4().hex
     working = [start_runner(folder, mark, siege) for _ in range(runners)]
-    while siege.kills.total() < kills and (left := unfinished(batch)):
-        time.sleep(chance.uniform(0.1, 3.0))
-        kind, victim = choose(chance, mark)
-        if victim and end(victim):
-            siege.kills[kind] += 1
+    while siege.kills.total() < kills and unfinished(batch):
+        time.sleep(chance.uniform(0.1, 2.0))
         for number, one in enumerate(working):
-            if one.poll() is not None and left:
+            if one.poll() is not None:
                 working[number] = start_runner(folder, mark, siege)
+        kind = chance.choices(list(SHARES), list(SHARES.values()))[0]
+        siege.kills[kind] += kill_one(kind, chance, mark)
     finish(batch, folder, mark, siege, working)
     siege.faults += faults(batch, mark)
     for statuses in attempts(open_store(batch.store), NAME).values():
@@ -140,11 +140,15 @@ def unfinished(batch: Batch) -> bool:
     )
 
 
-def choose(chance: random.Random, mark: str) -> tuple[str, psutil.Process | None]:
-    """Choose a kind of process, and one of it if there is one now."""
-    kind = chance.choices(list(SHARES), list(SHARES.values()))[0]
-    found = [one for one in marked(mark) if kind_of(one) == kind]
-    return kind, chance.choice(found) if found else None
+def kill_one(kind: str, chance: random.Random, mark: str) -> bool:
+    """Kill a process of a kind, waiting a while for one; False where none came."""
+    patience_ends = time.monotonic() + KIND_SECONDS
+    while time.monotonic() < patience_ends:
+        found = [one for one in marked(mark) if kind_of(one) == kind]
+        if found and end(chance.choice(found)):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def marked(mark: str) -> Iterator[psutil.Process]:

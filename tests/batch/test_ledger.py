@@ -384,13 +384,13 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_however_runners_act_and_die_a_run_succeeds_once_and_is_not_lost(tmp_path: Path) -> None:
     ends = set()
-    for seed in range(500):
+    for seed in range(300):
         gang = Gang(tmp_path, seed)
         for _ in range(40):
             gang.act(gang.random.choice(gang.books))
         gang.store.before_each = lambda: None
         ends.add((check(gang), gang.successes))
-    assert len(ends) > 30, "not much happened"
+    assert len(ends) > 25, "not much happened"
 
 
 def check(gang: Gang) -> tuple[State, ...]:

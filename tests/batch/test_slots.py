@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enterprise_lab.batch.engine import Node
@@ -132,6 +132,7 @@ NODES = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(NODES, st.integers(1, 3), st.lists(NEEDS, max_size=20), st.data())
 def test_nothing_is_ever_taken_twice(
     nodes: list[Node], count: int, needs: list[Need], data: st.DataObject
