@@ -82,8 +82,8 @@ def cluster() -> Iterator[Any]:
     os.environ |= ray_engine._SETTINGS
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 1, "include_dashboard": False, "no_monitor": True}
-    cluster = Cluster(initialize_head=True, head_node_args={**head, **MACHINE})
+    cluster = Cluster()
+    join(cluster, num_cpus=1, include_dashboard=False, no_monitor=True)
     join(cluster, num_cpus=2, num_gpus=2)
     yield cluster
     cluster.shutdown()
