@@ -31,6 +31,8 @@ LARGEST = 10**9
 
 _PROCESS_BYTES = 0.12 * GB
 """What the process holds that drives a notebook's kernel."""
+_LIBRARIES_BYTES = 0.4 * GB
+"""What the kernel holds with PyTorch and transformers imported, before there is a model."""
 _BATCH = ("batch_size", "global_batch", "batch")
 
 
@@ -119,6 +121,8 @@ def _estimated(
             f" {chip.name}, which has {format_bytes(chip.memory_bytes)}",
             _smaller(found),
         )
+    if chip.is_processor:
+        memory += _PROCESS_BYTES + _LIBRARIES_BYTES
     source = f"the estimator, for {place.devices} x {chip.name}"
     if "steps" not in given:
         return Predicted(memory_bytes=memory, source=source)

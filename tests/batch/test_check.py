@@ -260,6 +260,7 @@ def test_what_notebooks_printed_before_is_not_carried_along(workshop: Workshop) 
     assert "said before" not in run.content
 
 
+PLANS = sorted((Path(__file__).parents[2] / "batches").glob("*.yaml"))
 CPU = Node("here", 2, 8e9)
 GPU = Node("there", 8, 64e9, ("NVIDIA A10G",))
 
@@ -284,6 +285,17 @@ def test_devices_that_are_not_here_are_told(workshop: Workshop) -> None:
     on(workshop, GPU, parameters={"device": "cuda"}, resources={"gpus": 1})
     with pytest.raises(PlanError, match="has more than 8 GB"):
         on(workshop, CPU, resources={"memory": "9 GB"})
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.stem)
+def test_the_plans_of_the_kit_are_sound_where_there_is_a_gpu(plan: Path) -> None:
+    batch = check_plan(plan, nodes=[GPU], processor=catalog.accelerator("A10G"))
+
+    assert batch.name == plan.stem
+    assert all(run.predicted.seconds for run in batch.runs)
+    assert all(run.deadline_seconds > run.predicted.seconds for run in batch.runs)
+    without = [run for run in batch.runs if not run.need.gpus]
+    assert len(without) == len(batch.runs) or plan.stem == "hardware_comparison"
 
 
 WORKLOAD = """\

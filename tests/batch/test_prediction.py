@@ -73,6 +73,18 @@ def test_inference_is_what_the_estimator_says() -> None:
     assert said.memory_bytes == batch.memory_bytes_per_device.value
 
 
+def test_on_a_processor_what_python_holds_is_in_the_same_memory() -> None:
+    processor = T4.model_copy(update={"is_processor": True, "name": "a processor"})
+    model = estimate.training(
+        catalog.model("bert-base-uncased").shape, sequence_length=128, global_batch=8,
+        accelerator=processor, precision="fp16",
+    )  # fmt: skip
+
+    said = predict_workload("training", BERT, Place(processor))
+
+    assert said.memory_bytes == pytest.approx(model.memory_bytes_per_device.value + 0.52e9)
+
+
 def test_several_gpus_share_a_batch() -> None:
     alone, shared = (
         predict_workload("training", BERT | {"batch_size": 32}, Place(T4, n)) for n in (1, 4)
