@@ -37,10 +37,14 @@ class LocalEngine:
     @cached_property
     def _node(self) -> Node:
         here = machine()
-        names = [gpu.name for gpu in here.gpus]
-        if self._visible is not None:
-            names = [names[number] for number in self._visible if number < len(names)]
-        return Node(socket.gethostname(), here.cores, here.memory_bytes, tuple(names))
+        names = tuple(here.gpus[number].name for number in self._gpus)
+        return Node(socket.gethostname(), here.cores, here.memory_bytes, names)
+
+    @cached_property
+    def _gpus(self) -> list[int]:
+        """The numbers of the GPUs that this process was given and that are there."""
+        there = range(len(machine().gpus))
+        return list(there) if self._visible is None else [n for n in self._visible if n in there]
 
     def start(
         self,
@@ -52,8 +56,8 @@ class LocalEngine:
     ) -> Future[Ended]:
         """Start an attempt here; `work` is an empty folder that gets its files."""
         future: Future[Ended] = Future()
-        if self._visible is not None:
-            job = job.model_copy(update={"gpus": tuple(self._visible[n] for n in job.gpus)})
+        if job.gpus:
+            job = job.model_copy(update={"gpus": tuple(self._gpus[n] for n in job.gpus)})
 
         def make() -> None:
             try:
@@ -70,7 +74,7 @@ class LocalEngine:
 
 
 def _visible_gpus() -> list[int] | None:
-    """Return the numbers of the GPUs that this process was given, by Slurm say; None: all there are."""
+    """Return the numbers of the GPUs that this process was given; None: all there are."""
     given = os.environ.get(VISIBLE)
     if given is None:
         return None

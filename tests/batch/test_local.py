@@ -39,12 +39,14 @@ def test_this_machine_is_its_node(engine: Engine) -> None:
 
 @pytest.fixture
 def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = devices.machine()
     gpus = tuple(Gpu(f"GPU {number}", 80 * 10**9, 80 * 10**9) for number in range(4))
-    monkeypatch.setattr(local, "machine", lambda: replace(devices.machine(), gpus=gpus))
+    monkeypatch.setattr(local, "machine", lambda: replace(here, gpus=gpus))
 
 
+@pytest.mark.usefixtures("four_gpus")
 def test_gpus_are_those_this_process_was_given(
-    four_gpus: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     engine = LocalEngine()
@@ -57,9 +59,10 @@ def test_gpus_are_those_this_process_was_given(
     assert (tmp_path / "stdout.log").read_text() == "1\n"
 
 
-@pytest.mark.parametrize(("given", "known"), [("", 0), ("-1", 0), (None, 4)])
+@pytest.mark.usefixtures("four_gpus")
+@pytest.mark.parametrize(("given", "known"), [("", 0), ("-1", 0), ("7,2", 1), (None, 4)])
 def test_gpus_may_all_be_given_or_none(
-    given: str | None, known: int, four_gpus: None, monkeypatch: pytest.MonkeyPatch
+    given: str | None, known: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if given is not None:
