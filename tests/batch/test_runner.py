@@ -31,6 +31,7 @@ from enterprise_lab.batch.engine import LostError, Node, Stop
 from enterprise_lab.batch.ledger import RUNNER_LOST, Ledger, attempts
 from enterprise_lab.batch.run import Batch, Need, Retries, Run
 from enterprise_lab.batch.runner import MOST_LOSSES, Listener, pending, run_batch
+from enterprise_lab.batch.stores import Store
 from enterprise_lab.errors import LabError
 
 from .workshop import Workshop
@@ -140,7 +141,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "TICK_SECONDS", 0.01)
 
 
-def run(batch: Batch, engine: Played, store: Directory, stop: Stop | None = None) -> Diary:
+def run(batch: Batch, engine: Played, store: Store, stop: Stop | None = None) -> Diary:
     diary = Diary()
     run_batch(batch, engine, store, stop or Stop(), diary)
     return diary

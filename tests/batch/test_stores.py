@@ -7,16 +7,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from enterprise_lab.batch import bucket
+from enterprise_lab.batch import bucket, ledger
+from enterprise_lab.batch.attempt import State
 from enterprise_lab.batch.directory import Directory
 from enterprise_lab.batch.stores import Store, open_store
 from enterprise_lab.errors import LabError
+
+from .test_runner import Played, batch_of, run, succeed
 
 CREATORS = """\
 import sys
@@ -221,6 +225,21 @@ class TestStore:
         sweeper.join()
 
         assert len(store.names("tiny")) == number
+
+    def test_two_runners_share_a_batch(self, store: Store, url: str) -> None:
+        batch = batch_of(*(f"r{number}" for number in range(6)), slots=1)
+        engines = [Played(succeed), Played(succeed)]
+        places = [store, open_store(url)]
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda engine, place: run(batch, engine, place), engines, places))
+
+        assert engines[0].made + engines[1].made == Counter(one.run_id for one in batch.runs)
+        ended = ledger.attempts(store, "tiny")
+        assert {one.state for (one,) in ended.values()} == {State.SUCCEEDED}
+        assert len(ended) == 6
+        assert store.read("tiny/r0/1/notebook.ipynb") == b"{}"
+        assert store.names("tiny/.runners") == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
