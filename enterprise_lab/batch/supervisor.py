@@ -37,7 +37,6 @@ TERMINATE_GRACE_SECONDS = 3.0
 _TICK_SECONDS = 0.2
 """Between two looks at the memory and the request to stop."""
 _INTERRUPTED = "interrupted by Ctrl-C"
-_STARVED = "the system was out of memory and killed"
 _LONGEST_FOLDER = 60
 """The path of a socket may have some 100 characters."""
 
@@ -231,11 +230,12 @@ class _Attempt:
 def _tell_apart(outcome: Outcome | None, exit_code: int | None, starved: bool) -> Outcome:
     """Say how a child ended that wasn't cut off; `starved` when the system killed for memory."""
     if outcome is None:
-        if exit_code == -signal.SIGKILL and starved:
-            return Outcome(state=State.OUT_OF_MEMORY, error=f"{_STARVED} the run's process")
         how = "was lost" if exit_code is None else f"ended with exit code {exit_code}"
-        return Outcome(state=State.FAILED, error=f"the run's process {how}")
-    if outcome.kernel_exit_code == -signal.SIGKILL and starved:
-        changed = {"state": State.OUT_OF_MEMORY, "error": f"{_STARVED} the kernel"}
-        return outcome.model_copy(update=changed)
+        outcome = Outcome(state=State.FAILED, error=f"the run's process {how}")
+        killed = exit_code == -signal.SIGKILL
+    else:
+        killed = outcome.kernel_exit_code == -signal.SIGKILL
+    if killed and starved:
+        error = f"{outcome.error}, killed by the system for want of memory"
+        return outcome.model_copy(update={"state": State.OUT_OF_MEMORY, "error": error})
     return outcome

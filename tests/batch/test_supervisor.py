@@ -167,7 +167,8 @@ def test_a_kernel_killed_by_the_system_for_memory_is_out_of_memory(
     ended = maker.make("import os; os.kill(os.getpid(), 9)")
 
     assert ended.state == State.OUT_OF_MEMORY
-    assert ended.error.endswith("the system was out of memory and killed the kernel")
+    assert ended.error.startswith("cell In [2]")
+    assert ended.error.endswith("exit code -9, killed by the system for want of memory")
 
 
 def test_a_child_that_is_killed_is_a_failure_and_takes_its_kernel_with_it(maker: Maker) -> None:
