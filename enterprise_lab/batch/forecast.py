@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -116,20 +117,8 @@ def forecast_picture(forecast: Forecast) -> Picture:
     with styled():
         figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         axes = figure.subplots()
-        for pair in forecast.pairs:
-            missed = pair.is_inside is False
-            colour = _OUTSIDE if missed else _INSIDE
-            x, y = pair.predicted.value / scale, pair.measured.value / scale
-            for record, horizontal in ((pair.predicted, True), (pair.measured, False)):
-                if record.low is not None and record.high is not None:
-                    span = [record.low / scale, record.high / scale]
-                    across = [y, y] if horizontal else [x, x]
-                    xs, ys = (span, across) if horizontal else (across, span)
-                    axes.plot(xs, ys, color=colour, linewidth=1.2, alpha=0.55)
-            axes.plot(
-                [x], [y], "X" if missed else "o", color=colour, markersize=7,
-                markeredgecolor="white", markeredgewidth=0.6, zorder=3,
-            )  # fmt: skip
+        for missed in (False, True):
+            _draw(axes, [p for p in forecast.pairs if (p.is_inside is False) == missed], scale)
         limits = _square(axes, [v / scale for v in ends], log=log)
         axes.plot(limits, limits, color=SOFT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         axes.set_xlabel(axis_label("predicted", unit, log=log))
@@ -148,6 +137,31 @@ def forecast_picture(forecast: Forecast) -> Picture:
         for p in forecast.pairs
     )
     return Picture(forecast.label, source, f"{forecast.label}, predicted and measured. {said}.")
+
+
+def _draw(axes: Axes, pairs: Sequence[Pair], scale: float) -> None:
+    """Draw pairs that are all inside their intervals, or all outside."""
+    if not pairs:
+        return
+    missed = pairs[0].is_inside is False
+    colour = _OUTSIDE if missed else _INSIDE
+    axes.plot(
+        [p.predicted.value / scale for p in pairs], [p.measured.value / scale for p in pairs],
+        "X" if missed else "o", color=colour, markersize=7, markeredgecolor="white",
+        markeredgewidth=0.6, zorder=3,
+    )  # fmt: skip
+    style: dict[str, Any] = {"color": colour, "linewidth": 1.2, "alpha": 0.55}
+    for spread, across, line in (
+        ([p.predicted for p in pairs], [p.measured for p in pairs], axes.hlines),
+        ([p.measured for p in pairs], [p.predicted for p in pairs], axes.vlines),
+    ):
+        spans = [
+            (other.value / scale, one.low / scale, one.high / scale)
+            for one, other in zip(spread, across, strict=True)
+            if one.low is not None and one.high is not None
+        ]
+        if spans:
+            line(*zip(*spans, strict=True), **style)
 
 
 def _square(axes: Axes, values: Sequence[float], *, log: bool) -> tuple[float, float]:

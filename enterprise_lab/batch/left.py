@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
-import nbformat
+import nbformat.v4
 from nbformat import NotebookNode
 from pydantic import ValidationError
 
@@ -116,15 +116,19 @@ def _read(
 def _parsed(content: bytes) -> NotebookNode | None:
     """Read a notebook; None where a run was cut off before one was saved."""
     try:
-        notebook: NotebookNode = nbformat.reads(content.decode(), as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
-    except Exception:  # nbformat lets its JSON reader's and validator's errors through
+        # Validating takes longer than all the rest; what isn't sound won't be rendered.
+        notebook: NotebookNode = nbformat.v4.reads(content.decode())  # type: ignore[no-untyped-call]
+    except Exception:  # nbformat lets its JSON reader's errors through, and others
         return None
     return notebook
 
 
 def _embedded(notebook: NotebookNode) -> str:
-    cells = notebook_cells(notebook).encode()
+    """Render and compress a notebook; empty where that can't be done."""
+    try:
+        cells = notebook_cells(notebook).encode()
+    except Exception:  # of nbconvert, for a notebook that isn't sound
+        return ""
     return base64.b64encode(gzip.compress(cells, mtime=0)).decode()
 
 
@@ -165,7 +169,7 @@ def _error(notebook: NotebookNode) -> tuple[str, str]:
     """Return the source of the cell that raised, and its traceback."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if output.output_type == "error":
+            if output.get("output_type") == "error":
                 return cell.source, _ESCAPES.sub("", "\n".join(output.traceback))
     return "", ""
 
@@ -182,9 +186,9 @@ def _thumbnail(notebook: NotebookNode) -> str:
                 content = base64.b64decode(output.data["image/png"])
                 with Image.open(io.BytesIO(content)) as opened:
                     picture = opened.convert("RGBA")
+                picture.thumbnail(_THUMBNAIL)
                 paper = Image.new("RGBA", picture.size, "white")
                 paper.alpha_composite(picture)
-                paper.thumbnail(_THUMBNAIL)
                 small = io.BytesIO()
                 paper.convert("RGB").save(small, "WEBP", quality=70)
                 return "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()

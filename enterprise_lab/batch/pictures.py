@@ -297,17 +297,21 @@ def _line(
         xs, [median(r.value for r in groups[x]) / scale for x in xs],
         color=colour, linewidth=1.6, linestyle="-" if is_measured else (0, (4, 2)),
     )  # fmt: skip
-    for x, records in groups.items():
-        for record in records:
-            if record.low is not None and record.high is not None:
-                axes.plot(
-                    [x, x], [record.low / scale, record.high / scale],
-                    color=colour, linewidth=1.4, marker="_", markersize=7, alpha=0.7,
-                )  # fmt: skip
-            axes.plot(
-                [x], [record.value / scale], MARKERS[series.origin], color=colour, markersize=6,
-                markerfacecolor=colour if is_measured else "white", markeredgewidth=1.6, zorder=3,
-            )  # fmt: skip
+    every = [(x, record) for x, records in groups.items() for record in records]
+    spans = [
+        (x, record.low / scale, record.high / scale)
+        for x, record in every
+        if record.low is not None and record.high is not None
+    ]
+    if spans:
+        places, lows, highs = zip(*spans, strict=True)
+        axes.vlines(places, lows, highs, color=colour, linewidth=1.4, alpha=0.7)
+        axes.plot([*places, *places], [*lows, *highs], "_", color=colour, markersize=7, alpha=0.7)
+    axes.plot(
+        [x for x, _ in every], [record.value / scale for _, record in every],
+        MARKERS[series.origin], color=colour, markersize=6, zorder=3,
+        markerfacecolor=colour if is_measured else "white", markeredgewidth=1.6,
+    )  # fmt: skip
 
 
 def _number(result: Result, name: str) -> float:
