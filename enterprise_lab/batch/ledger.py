@@ -20,21 +20,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from enterprise_lab.batch.attempt import STATUS, Ended, State, Status
 from enterprise_lab.batch.presence import Presence, read_runners
 from enterprise_lab.batch.run import Run
-from enterprise_lab.batch.stores import Store
+from enterprise_lab.batch.stores import Store, parse
 from enterprise_lab.errors import LabError
 
 RUNNER_LOST = "its runner was lost"
 
 _STATUS_NAME = re.compile(rf"[^/]+/([^/.]+)/([0-9]+)/{re.escape(STATUS)}")
 _CLAIM_NAME = re.compile(r"[^/]+/\.claims/([^/.]+)\.([0-9]+)\.json")
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Claim(BaseModel):
@@ -161,7 +159,15 @@ class Ledger:
 
         False, and nothing kept, where this runner was taken for gone and the attempt for lost.
         """
-        self._mine.discard(run_id)
+        try:
+            kept = self._publish(run_id, attempt, work, status)
+        finally:
+            self._mine.discard(run_id)
+        if kept:
+            self._hear(run_id, status)
+        return kept
+
+    def _publish(self, run_id: str, attempt: int, work: Path, status: Status) -> bool:
         try:
             (work / STATUS).write_bytes(_text(status))
         except FileNotFoundError:  # swept away with all that was this runner's
@@ -172,10 +178,7 @@ class Ledger:
                 "Free some space there, and run the plan again.",
             ) from error
         target = place(self._name, run_id, attempt, STATUS).rpartition("/")[0]
-        if not self._store.publish(target, work, STATUS):
-            return False
-        self._hear(run_id, status)
-        return True
+        return self._store.publish(target, work, STATUS)
 
     def _end_lost(self, run: Run, attempt: int) -> Status | None:
         """End an attempt whose runner is gone; None where it lives, or ends it right now."""
@@ -183,7 +186,7 @@ class Ledger:
         text = self._store.read(name)
         if text is None:  # not to be seen yet, over NFS
             return None
-        claim = _parse(Claim, name, text)
+        claim = parse(Claim, name, text)
         if self._is_held(run.run_id, claim) and self.live([claim.runner]):
             return None
         seen = self._presence.last_sign(claim.runner)
@@ -236,7 +239,7 @@ class Ledger:
     def _read(self, run_id: str, attempt: int) -> Status | None:
         name = place(self._name, run_id, attempt, STATUS)
         text = self._store.read(name)
-        return None if text is None else _parse(Status, name, text)
+        return None if text is None else parse(Status, name, text)
 
     def _claim(self, run_id: str, attempt: int) -> str:
         return f"{self._name}/.claims/{run_id}.{attempt}.json"
@@ -263,27 +266,15 @@ def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> dict[str, tuple
 def _read_statuses(store: Store, names: Iterable[str]) -> dict[str, tuple[Status, ...]]:
     by_run = defaultdict(list)
     for name, text in store.read_all(names).items():
-        status = _parse(Status, name, text)
+        status = parse(Status, name, text)
         by_run[status.run_id].append(status)
     return {i: tuple(sorted(all_, key=lambda one: one.attempt)) for i, all_ in by_run.items()}
 
 
 def _read_claims(store: Store, names: Mapping[str, str]) -> dict[str, Claim]:
     texts = store.read_all(names.values())
-    return {i: _parse(Claim, name, texts[name]) for i, name in names.items() if name in texts}
+    return {i: parse(Claim, name, texts[name]) for i, name in names.items() if name in texts}
 
 
 def _text(model: BaseModel) -> bytes:
     return f"{model.model_dump_json(indent=2)}\n".encode()
-
-
-def _parse(model: type[_Model], name: str, text: bytes) -> _Model:
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise LabError(
-            f"{name} in the store is not what this version keeps: {where}: {first['msg']}.",
-            "Remove what is there, or give another store with --store.",
-        ) from None

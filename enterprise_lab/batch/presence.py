@@ -23,7 +23,7 @@ from threading import Lock, Thread
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
-from enterprise_lab.batch.stores import Store
+from enterprise_lab.batch.stores import Store, parse
 from enterprise_lab.errors import LabError
 
 BEAT_SECONDS = 5.0
@@ -135,7 +135,7 @@ class Presence:
 
 def read_runners(store: Store, files: Iterable[str]) -> list[Runner]:
     """Read runners' signs of life; those that aren't there are left out."""
-    return [Runner.model_validate_json(text) for text in store.read_all(files).values()]
+    return [parse(Runner, name, text) for name, text in store.read_all(files).items()]
 
 
 def birth(pid: int) -> str:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from enterprise_lab.batch.directory import Directory
+from enterprise_lab.errors import LabError
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Store(Protocol):
@@ -56,3 +61,16 @@ def open_store(url: str) -> Store:
 
         return Bucket(url)
     return Directory(url)
+
+
+def parse(model: type[_Model], name: str, text: bytes) -> _Model:
+    """Understand what is kept under a name; LabError where it can't be understood."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise LabError(
+            f"{name} in the store is not what this version keeps: {where}: {first['msg']}.",
+            "Remove what is there, or give another store with --store.",
+        ) from None
