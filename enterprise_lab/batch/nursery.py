@@ -110,9 +110,7 @@ class Nursery:
         ).encode()
         try:
             with self._lock:
-                connection = self._connect()
-                socket.send_fds(connection, [_LENGTH.pack(len(wish))], theirs)
-                connection.sendall(wish)
+                self._wish(wish, theirs)
         except BaseException:
             _close(*ours)
             raise
@@ -127,6 +125,17 @@ class Nursery:
             _close(*ours)
             if isinstance(error, psutil.NoSuchProcess):
                 raise OSError("the run's process has ended") from None
+            raise
+
+    def _wish(self, wish: bytes, descriptors: tuple[int, ...]) -> None:
+        connection = self._connect()
+        try:
+            socket.send_fds(connection, [_LENGTH.pack(len(wish))], descriptors)
+            connection.sendall(wish)
+        except BaseException:
+            # It would wait for the rest of this wish for ever. Killed, it leaves its children be.
+            if self._process:
+                self._process.kill()
             raise
 
     def _connect(self) -> socket.socket:
