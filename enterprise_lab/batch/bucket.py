@@ -8,6 +8,7 @@ Credentials and the server's address are those of the AWS configuration and envi
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import tempfile
 import uuid
@@ -72,8 +73,9 @@ class Bucket:
 
     def replace(self, name: str, content: bytes) -> None:
         """Keep something under a name in place of what was there, if anything."""
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         with self._told():
-            self._files.pipe_file(self._path(name), content)
+            self._files.pipe_file(self._path(name), content, ContentType=kind)
 
     def delete(self, name: str) -> None:
         """Forget a name, if it is there."""
@@ -89,7 +91,11 @@ class Bucket:
         if self.read(f"{name}/{last}") is not None:
             return False
         target = self._path(name)
-        files = [path for path in folder.rglob("*") if path.is_file() and path != folder / last]
+        files = [
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and not path.is_symlink() and path != folder / last
+        ]
         paths = [f"{target}/{path.relative_to(folder).as_posix()}" for path in files]
         with self._told():
             if files:

@@ -314,6 +314,14 @@ def test_no_credentials_and_no_server_are_told(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("url", ["bucket"], indirect=True)
+def test_a_page_in_a_bucket_is_shown_by_browsers(store: Store) -> None:
+    assert isinstance(store, bucket.Bucket)
+    store.replace("tiny/report/index.html", b"<!doctype html>")
+
+    assert store._files.info(store._path("tiny/report/index.html"))["ContentType"] == "text/html"
+
+
+@pytest.mark.parametrize("url", ["bucket"], indirect=True)
 def test_a_server_that_overwrites_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(store, bucket.Bucket)
     files = store._files
