@@ -44,6 +44,7 @@ MARK = "BATCH_KILLS"
 NAME = "killed"
 END_SECONDS = 600.0
 KIND_SECONDS = 5.0
+PAUSE_SECONDS = 2.5
 RUNNER, NURSERY, CHILD, KERNEL = "runner", "nursery", "run's process", "kernel"
 SHARES = {RUNNER: 0.2, NURSERY: 0.1, CHILD: 0.3, KERNEL: 0.4}
 """How often which kind of process is chosen: a runner takes the longest to come back."""
@@ -80,7 +81,6 @@ def besiege(folder: Path, *, kills: int, runs: int, runners: int, seed: int) -> 
     mark = uuid.uuid4().hex
     working = [start_runner(folder, mark, siege) for _ in range(runners)]
     while siege.kills.total() < kills and unfinished(batch):
-        time.sleep(chance.uniform(0.1, 2.0))
         for number, one in enumerate(working):
             if one.poll() is not None:
                 working[number] = start_runner(folder, mark, siege)
@@ -141,12 +141,13 @@ def unfinished(batch: Batch) -> bool:
 
 
 def kill_one(kind: str, chance: random.Random, mark: str) -> bool:
-    """Kill a process of a kind, waiting a while for one; False where none came."""
+    """Kill a process of a kind, a random while after there is one; False where none came."""
     patience_ends = time.monotonic() + KIND_SECONDS
     while time.monotonic() < patience_ends:
-        found = [one for one in marked(mark) if kind_of(one) == kind]
-        if found and end(chance.choice(found)):
-            return True
+        if any(kind_of(one) == kind for one in marked(mark)):
+            time.sleep(chance.uniform(0, PAUSE_SECONDS))
+            found = [one for one in marked(mark) if kind_of(one) == kind]
+            return bool(found) and end(chance.choice(found))
         time.sleep(0.05)
     return False
 
