@@ -46,7 +46,7 @@ def main() -> None:
         for what, runs in PLANS.items():
             plan.write_text(HEAD + runs)
             started = time.perf_counter()
-            batch = check_plan(plan, nodes=NODES, processor=catalog.accelerator("A10G"))
+            batch = check_plan(plan, nodes=NODES, processor=lambda: catalog.accelerator("A10G"))
             found = total(batch.runs, batch.slots, NODES)
             seconds = time.perf_counter() - started
             _say(f"{found.runs} runs of {what}: checked and added up in {seconds:.2f} s")

@@ -89,7 +89,7 @@ class Bench:
         self.plan.parent.mkdir(exist_ok=True)
         self.plan.write_bytes(text)
         try:
-            return check_plan(self.plan, nodes=NODES, processor=PROCESSOR)
+            return check_plan(self.plan, nodes=NODES, processor=lambda: PROCESSOR)
         except PlanError as error:
             return error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -59,17 +59,21 @@ def check_plan(
     *,
     slots: int | None = None,
     nodes: Sequence[Node] | None = None,
-    processor: Accelerator | None = None,
-    earlier: Iterable[Status] = (),
+    processor: Callable[[], Accelerator] | None = None,
+    earlier: Callable[[str, str], Iterable[Status]] | None = None,
 ) -> Batch:
     """Read, expand and check a plan; PlanError lists every problem with its mend.
 
     `store` and `slots` go before the plan's. `nodes` are the machines it is to run on. Without them
     nothing is said of devices and memory, and a run that would take any GPU is the one that was
-    made `earlier`, if it was. Predictions are for this `processor`, or from earlier attempts.
+    made `earlier`, if it was. Predictions are for the `processor`, which is asked for only where it
+    is needed, or from attempts made `earlier`, given a store and the plan's name.
     """
-    check = _Check(read_plan(path), slots, nodes, processor, History(earlier))
-    batch, problems = check.batch(store)
+    plan_file = read_plan(path)
+    place = store or _place(plan_file.plan.store, plan_file.root)
+    history = History(earlier(place, plan_file.plan.name) if earlier else ())
+    check = _Check(plan_file, slots, nodes, processor, history)
+    batch, problems = check.batch(place)
     if problems:
         raise PlanError(path, problems)
     return batch
@@ -81,7 +85,7 @@ class _Check:
         plan_file: PlanFile,
         slots: int | None,
         nodes: Sequence[Node] | None,
-        processor: Accelerator | None,
+        processor: Callable[[], Accelerator] | None,
         history: History,
     ) -> None:
         self._file = plan_file
@@ -94,7 +98,7 @@ class _Check:
         self._environment = identity.environment(plan_file.root)
         self._notebooks: dict[str, _Notebook | LabError] = {}
 
-    def batch(self, store: str | None) -> tuple[Batch, list[LabError]]:
+    def batch(self, store: str) -> tuple[Batch, list[LabError]]:
         """Return the batch of all that is sound, and all problems."""
         plan, problems = self._plan, list(self._file.problems)
         oversized = too_many(self._file.entries.values())
@@ -108,11 +112,10 @@ class _Check:
         if plan.price:
             wrong = needs.price_problems(plan.price, [one.need for one in checked.values()])
             problems += [self._said(error, "price") for error in wrong]
-        place = store or _place(plan.store, self._file.root)
-        if "://" not in place:
-            problems += _output_problems(Path(place) / plan.name, len(runs))
+        if "://" not in store:
+            problems += _output_problems(Path(store) / plan.name, len(runs))
         title = plan.title or plan.name
-        return Batch(plan.name, title, tuple(run for _, run in runs), place, self._slots), problems
+        return Batch(plan.name, title, tuple(run for _, run in runs), store, self._slots), problems
 
     def _entry(self, index: int, small_enough: bool) -> _Checked:
         """Check one entry; it is expanded unless what is wrong would tell the same of every run."""
@@ -233,10 +236,11 @@ class _Check:
         if entry.workload:
             kind = needs.gpu_kind(need, self._nodes)
             chip = by_driver_name(kind) if kind else None
-            place = Place(chip, need.gpus) if need.gpus else Place(self._processor)
+            here = self._processor() if self._processor and not need.gpus else None
+            place = Place(chip, need.gpus) if need.gpus else Place(here)
             return predict_workload(entry.workload, is_what.parameters, place)
         if lab and self._processor:
-            return predict_lab(lab, is_what.parameters, self._processor)
+            return predict_lab(lab, is_what.parameters, self._processor())
         return self._history.predict(is_what)
 
     def _too_much(

@@ -13,8 +13,6 @@ from rich.table import Table
 from enterprise_lab.batch import comparison
 from enterprise_lab.batch.attempt import Predicted, State
 from enterprise_lab.batch.budget import Range, Total
-from enterprise_lab.batch.compare import Comparison, Verdict
-from enterprise_lab.batch.compare_page import change_text
 from enterprise_lab.batch.results import OWN_METRICS, Result
 from enterprise_lab.batch.run import Batch
 from enterprise_lab.units import HOUR, format_bytes, format_range, format_seconds, format_usd
@@ -23,7 +21,6 @@ _COLOURS = {
     State.SUCCEEDED: "green", State.QUEUED: "dim", State.RUNNING: "cyan", State.CANCELLED: "yellow",
 }  # fmt: skip
 _METRICS_SHOWN = 3
-_TOLD = (Verdict.WORSE, Verdict.BETTER, Verdict.DIFFERS)
 
 
 def console(*, for_programs: bool = False) -> Console:
@@ -86,36 +83,6 @@ def show_results(to: Console, results: Sequence[Result]) -> None:
     to.print(table)
 
 
-def show_comparison(to: Console, found: Comparison) -> None:
-    """Say what changed between two batches: metrics over all pairs, runs, and likely reasons."""
-    table = Table("metric", "over all pairs, B to A", "", "pairs that changed by more than noise")
-    for metric in found.metrics:
-        told = [one for one in metric.pairs if one.verdict in _TOLD]
-        table.add_row(
-            escape(comparison.metric_label(metric.metric)),
-            change_text(metric, metric.overall),
-            _verdict(metric.overall.verdict),
-            "\n".join(
-                f"{escape(one.name)}: {change_text(metric, one)} {_verdict(one.verdict)}"
-                for one in told
-            ),
-        )
-    to.print(f"{found.pairs} pairs of runs")
-    to.print(table)
-    for fate in found.fates:
-        to.print(
-            f"{escape(fate.name)}: {coloured(fate.a)} in A, {coloured(fate.b)} in B."
-            f" {escape(fate.error)}"
-        )
-    for side, names in (("A", found.only_a), ("B", found.only_b)):
-        if names:
-            to.print(f"Only in {side}: {escape('; '.join(names))}")
-    for one in found.differences:
-        to.print(
-            f"{escape(one.name)}: {escape(', '.join(one.a))} in A, {escape(', '.join(one.b))} in B"
-        )
-
-
 def batch_as_rows(batch: Batch, results: Sequence[Result], total: Total) -> dict[str, Any]:
     """Return a sound plan's runs and what is predicted of them, as plain values."""
     return results_as_rows(batch, results) | {
@@ -159,11 +126,6 @@ def _row(result: Result) -> dict[str, Any]:
         "predicted": result.predicted.model_dump(mode="json"),
         "figures": figures,
     }
-
-
-def _verdict(verdict: Verdict) -> str:
-    colour = {Verdict.WORSE: "red", Verdict.BETTER: "green"}.get(verdict, "dim")
-    return f"[{colour}]{verdict}[/]"
 
 
 def _seconds(predicted: Predicted) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,9 +175,10 @@ def compare(
 
     Runs are paired by notebook and parameters. Exits with 1 where something got worse.
     """
-    from enterprise_lab.batch import tables
     from enterprise_lab.batch.compare import compare
     from enterprise_lab.batch.compare_page import compare_page
+    from enterprise_lab.batch.compare_table import show_comparison
+    from enterprise_lab.batch.tables import console
 
     with _problems_as_json(as_json):
         found = compare(_kept(a), _kept(b))
@@ -185,7 +187,7 @@ def compare(
     if as_json:
         _write_json(found.as_rows())
     else:
-        tables.show_comparison(tables.console(), found)
+        show_comparison(console(), found)
     raise typer.Exit(int(bool(found.worse)))
 
 
@@ -227,12 +229,18 @@ def _checked(
 ) -> Batch:
     """Check a plan; with an engine, for its machines, and with predictions."""
     from enterprise_lab.batch.check import check_plan
-
-    if machines is None:
-        return check_plan(plan, store)
     from enterprise_lab.measure.this_machine import this_machine
 
-    return check_plan(plan, store, slots=slots, nodes=machines.nodes(), processor=this_machine())
+    if machines is None:
+        return check_plan(plan, store, earlier=_earlier)
+    return check_plan(
+        plan,
+        store,
+        slots=slots,
+        nodes=machines.nodes(),
+        processor=cache(this_machine),
+        earlier=_earlier,
+    )
 
 
 def _kept(batch: str) -> list[Result]:

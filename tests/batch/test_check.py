@@ -268,7 +268,7 @@ GPU = Node("there", 8, 64e9, ("NVIDIA A10G",))
 def on(workshop: Workshop, *nodes: Node, **entry: Any) -> Batch:
     workshop.plan(runs=[{"notebook": "tiny.ipynb", **entry}])
     return check_plan(
-        workshop.plan_path, nodes=nodes, processor=catalog.accelerator("A10G"), earlier=()
+        workshop.plan_path, nodes=nodes, processor=lambda: catalog.accelerator("A10G")
     )
 
 
@@ -289,7 +289,7 @@ def test_devices_that_are_not_here_are_told(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.stem)
 def test_the_plans_of_the_kit_are_sound_where_there_is_a_gpu(plan: Path) -> None:
-    batch = check_plan(plan, nodes=[GPU], processor=catalog.accelerator("A10G"))
+    batch = check_plan(plan, nodes=[GPU], processor=lambda: catalog.accelerator("A10G"))
 
     assert batch.name == plan.stem
     assert all(run.predicted.seconds for run in batch.runs)
@@ -379,7 +379,7 @@ def test_runs_are_predicted_from_earlier_ones_where_nothing_else_is_known(
     )
     before = Status(run_id=run.run_id, attempt=1, runner="one", identity=run.identity, ended=ended)
 
-    (run,) = check_plan(plan, earlier=[before]).runs
+    (run,) = check_plan(plan, earlier=lambda *_: [before]).runs
 
     assert run.predicted.seconds == 7
     assert "1 earlier run" in run.predicted.source
@@ -398,7 +398,7 @@ def test_a_run_of_any_gpu_is_found_again_without_a_look_at_the_machines(
     )
 
     assert check_plan(workshop.plan_path).runs[0].identity.device == "GPU"
-    (found,) = check_plan(workshop.plan_path, earlier=[before]).runs
+    (found,) = check_plan(workshop.plan_path, earlier=lambda *_: [before]).runs
     assert found.run_id == made.run_id
 
 
