@@ -299,7 +299,8 @@ def _connected(address: str | None) -> Any:
                     object_store_memory=_OBJECT_STORE_BYTES,
                     **_QUIET,
                 )
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except Exception as error:  # Ray raises this class itself
+            ray.shutdown()
             where = f"to the cluster at {address}" if address else "on this machine"
             raise LabError(
                 f"Ray could not be started {where}: {_last_line(error)}.",
