@@ -56,8 +56,9 @@ class LocalEngine:
     ) -> Future[Ended]:
         """Start an attempt here; `work` is an empty folder that gets its files."""
         future: Future[Ended] = Future()
-        if job.gpus:
-            job = job.model_copy(update={"gpus": tuple(self._gpus[n] for n in job.gpus)})
+        # One that a cluster knows of and this process doesn't see goes by the driver's number.
+        numbers = dict(enumerate(self._gpus)) if job.gpus else {}
+        job = job.model_copy(update={"gpus": tuple(numbers.get(n, n) for n in job.gpus)})
 
         def make() -> None:
             try:

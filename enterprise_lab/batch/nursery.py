@@ -91,7 +91,9 @@ class Nursery:
         with self._lock:
             if self._socket and self._process:
                 self._socket.close()
-                self._process.wait()
+                if not _has_ended(self._process):  # it may still be at its imports
+                    self._process.kill()
+                    self._process.wait()
                 self._socket = self._process = None
 
     def _bear(self, job: Job, folder: Path, sockets: Path, marker: str) -> Child:

@@ -59,6 +59,15 @@ def test_gpus_are_those_this_process_was_given(
     assert (tmp_path / "stdout.log").read_text() == "1\n"
 
 
+def test_a_gpu_that_only_a_cluster_knows_of_goes_by_its_number(
+    engine: Engine, tmp_path: Path
+) -> None:
+    wanted = job("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])", gpus=(5,))
+    engine.start(engine.nodes()[0].name, wanted, tmp_path, Stop(), lambda _: None).result(120)
+
+    assert (tmp_path / "stdout.log").read_text() == "5\n"
+
+
 @pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize(("given", "known"), [("", 0), ("-1", 0), ("7,2", 1), (None, 4)])
 def test_gpus_may_all_be_given_or_none(
