@@ -107,6 +107,12 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_minor_formatter(lambda x, _: f"{x:,.3g}" if few and f"{x:e}"[0] in "25" else "")
 
 
+def group_thousands(axis: Axis) -> None:
+    """Write a linear axis's large numbers as 10,000."""
+    if max(map(abs, axis.get_view_interval())) >= 10_000:
+        axis.set_major_formatter("{x:,.0f}")
+
+
 def origin_handle(origin: Origin) -> Line2D:
     """Show an origin's mark in a legend."""
     filled = SOFT if origin == Origin.MEASURED else "white"

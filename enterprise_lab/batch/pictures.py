@@ -34,6 +34,7 @@ from enterprise_lab.batch.drawing import (
     axis_label,
     axis_unit,
     data_uri,
+    group_thousands,
     is_wide,
     origin_handle,
     plain_numbers,
@@ -196,6 +197,8 @@ def _rows(
     elif from_zero:
         axes.set_xlim(left=0)
     axes.margins(x=0.08)
+    if not log:
+        group_thousands(axes.xaxis)
     axes.set_xlabel(label)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -271,6 +274,8 @@ def _curves(
         plain_numbers(first.yaxis)
     elif from_zero:
         first.set_ylim(bottom=0)
+    if not log:
+        group_thousands(first.yaxis)
     across = axis_label(axis.replace("_", " "), "", log=wide)
     for at, axes in enumerate(grid.flat[: len(panels)]):
         if at + columns >= len(panels):

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -114,7 +115,7 @@ def _page(
 ) -> str:
     names = comparison.varying_parameters(results) or [comparison.NOTEBOOK]
     telling = comparison.independent_parameters(results) or names
-    metrics = [*OWN_METRICS, *_metrics(results)]
+    metrics = _metrics(results)
     rows = [_row(r, names, telling, metrics, left.get(r.run_id, Left())) for r in results]
     predicted = forecasts(results)
     return page_environment().get_template("report.html.j2").render(
@@ -162,15 +163,13 @@ def _name(result: Result, telling: Sequence[str]) -> str:
 
 
 def _metrics(results: Sequence[Result]) -> list[str]:
-    """Choose the table's metrics: those that most runs have, as far as there is room."""
-    series = comparison.all_series(results)
-    counts = {
-        s.metric: sum(any(x.metric == s.metric for x in r.records) for r in results)
-        for s in series
-        if s.metric not in OWN_METRICS
-    }
-    kept = sorted(counts, key=lambda metric: -counts[metric])[:MOST_COLUMNS]
-    return [metric for metric in counts if metric in kept]
+    """Choose the table's metrics: the runner's own, and those that most runs have."""
+    counts = Counter(metric for r in results for metric in {one.metric for one in r.records})
+    found = list(dict.fromkeys(s.metric for s in comparison.all_series(results)))
+    others = [metric for metric in found if metric not in OWN_METRICS]
+    kept = sorted(others, key=lambda metric: -counts[metric])[:MOST_COLUMNS]
+    own = [metric for metric in OWN_METRICS if metric in found]
+    return own + [metric for metric in others if metric in kept]
 
 
 def _figures(result: Result, metric: str) -> list[Figure]:
