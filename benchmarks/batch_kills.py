@@ -72,7 +72,15 @@ class Siege:
     faults: list[str] = field(default_factory=list)
 
 
-def besiege(folder: Path, *, kills: int, runs: int, runners: int, seed: int) -> Siege:
+def besiege(
+    folder: Path,
+    *,
+    kills: int,
+    runs: int,
+    runners: int,
+    seed: int,
+    pause_seconds: float = PAUSE_SECONDS,
+) -> Siege:
     """Run a batch in a new folder under so many kills, then to its end, and look at it."""
     siege, start = Siege(runs=runs), time.monotonic()
     chance = random.Random(seed)
@@ -85,7 +93,7 @@ def besiege(folder: Path, *, kills: int, runs: int, runners: int, seed: int) -> 
             if one.poll() is not None:
                 working[number] = start_runner(folder, mark, siege)
         kind = chance.choices(list(SHARES), list(SHARES.values()))[0]
-        siege.kills[kind] += kill_one(kind, chance, mark)
+        siege.kills[kind] += kill_one(kind, chance.uniform(0, pause_seconds), chance, mark)
     finish(batch, folder, mark, siege, working)
     siege.faults += faults(batch, mark)
     for statuses in attempts(open_store(batch.store), NAME).values():
@@ -114,13 +122,14 @@ def make_batch(folder: Path, runs: int) -> Batch:
 def start_runner(folder: Path, mark: str, siege: Siege) -> subprocess.Popen[bytes]:
     """Start a runner of the batch; it and all that comes of it bear the mark."""
     siege.runners += 1
-    return subprocess.Popen(
-        [sys.executable, __file__, "--work", str(folder)],
-        env={**os.environ, MARK: mark},
-        stdout=(folder / "runners.log").open("ab"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with (folder / "runners.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, __file__, "--work", str(folder)],
+            env={**os.environ, MARK: mark},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def work(folder: Path) -> None:
@@ -140,12 +149,12 @@ def unfinished(batch: Batch) -> bool:
     )
 
 
-def kill_one(kind: str, chance: random.Random, mark: str) -> bool:
-    """Kill a process of a kind, a random while after there is one; False where none came."""
+def kill_one(kind: str, seconds: float, chance: random.Random, mark: str) -> bool:
+    """Kill a process of a kind, some seconds after there is one; False where none is then."""
     patience_ends = time.monotonic() + KIND_SECONDS
     while time.monotonic() < patience_ends:
         if any(kind_of(one) == kind for one in marked(mark)):
-            time.sleep(chance.uniform(0, PAUSE_SECONDS))
+            time.sleep(seconds)
             found = [one for one in marked(mark) if kind_of(one) == kind]
             return bool(found) and end(chance.choice(found))
         time.sleep(0.05)

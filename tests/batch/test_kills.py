@@ -15,8 +15,8 @@ def test_what_is_killed_at_random_is_completed_once(
     path = Path(__file__).parents[2] / "benchmarks" / "batch_kills.py"
 
     siege = runpy.run_path(str(path))["besiege"](
-        tmp_path, kills=10, runs=6, runners=runners, seed=seed
+        tmp_path, kills=6, runs=4, runners=runners, seed=seed, pause_seconds=1.0
     )
 
     assert siege.faults == [], (tmp_path / "runners.log").read_text()
-    assert siege.kills.total() > 3
+    assert siege.kills.total() > 2
