@@ -52,6 +52,7 @@ def make(report: int, job: Any, folder: str, sockets: str, marker: str) -> NoRet
     except BaseException:
         traceback.print_exc()
     finally:
+        shutil.rmtree(sockets, ignore_errors=True)  # the supervisor may be gone
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
