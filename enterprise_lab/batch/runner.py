@@ -73,7 +73,7 @@ class _Session:
     def __init__(
         self, batch: Batch, engine: Engine, ledger: Ledger, stop: Stop, listen: Listener
     ) -> None:
-        self._batch, self._engine, self._ledger = batch, engine, ledger
+        self._engine, self._ledger = engine, ledger
         self._stop, self._listen = stop, listen
         self._said: SimpleQueue[partial[None]] = SimpleQueue()
         self._slots = Slots(batch.slots)
