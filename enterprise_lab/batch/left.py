@@ -66,16 +66,16 @@ def read_left(
     that failed are taken first.
     """
     found: dict[str, Left] = {}
-    taken = 0
+    room = most_bytes
     for result, left, notebook in _read(store, name, _failed_first(results)):
         if notebook is not None:
-            embedded = "" if taken >= most_bytes else _embedded(notebook)
-            is_too_much = taken + len(embedded) > most_bytes or not embedded
-            taken += 0 if is_too_much else len(embedded)
+            embedded = _embedded(notebook) if room > 0 else ""
+            # What comes after the first that is too much isn't rendered at all: that takes long.
+            room = room - len(embedded) if len(embedded) <= room else 0
             left = replace(
                 left,
-                notebook="" if is_too_much else embedded,
-                is_too_much=is_too_much,
+                notebook=embedded if room > 0 else "",
+                is_too_much=room <= 0,
                 thumbnail=_thumbnail(notebook),
             )
             if result.state != State.SUCCEEDED:
