@@ -60,8 +60,10 @@ class Job(_Kept):
 
 
 class Event(_Kept):
-    """A line of an attempt's events: `begun`, `cell`, `interrupted`, `terminated`, `killed`,
-    `ended`."""
+    """A line of an attempt's events.
+
+    `kind` is `begun`, `cell`, `interrupted`, `terminated`, `killed` or `ended`.
+    """
 
     kind: str
     time: datetime = Field(default_factory=lambda: datetime.now(UTC))

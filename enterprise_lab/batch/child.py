@@ -6,6 +6,7 @@ supervisor lives: when it closes, the attempt is nobody's and ends at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -113,6 +114,8 @@ class _Execution:
         return Outcome(state=State.SUCCEEDED)
 
     def _execute(self) -> None:
+        # It warns of every parameter whose type says a range, as it can't read that; the check can.
+        logging.getLogger("papermill").setLevel(logging.ERROR)
         papermill_io.register(self._job.notebook, _Files(self._job.content))
         papermill_io.register(NOTEBOOK, _Files(self._job.content))
         papermill_engines.register(_ENGINE, _Engine)

@@ -90,7 +90,7 @@ def shortage(need: Need, nodes: Sequence[Node]) -> LabError | None:
             f"GPUs there: {', '.join(there) or 'none'}. Run the plan elsewhere, or change its"
             " resources.",
         )
-    largest = max(node.memory_bytes for node in nodes)
+    largest = max((node.memory_bytes for node in nodes), default=0.0)
     return LabError(
         f"a run takes up to {format_bytes(need.memory_bytes or 0)} of memory, and no machine with"
         f" its GPUs has more than {format_bytes(largest)}",

@@ -79,11 +79,7 @@ class Nursery:
         """
         try:
             return self._bear(job, folder, sockets, marker)
-        except OSError:
-            # Somebody has killed the process; the next one is as good.
-            with self._lock:
-                if self._process is None or not _has_ended(self._process):
-                    raise
+        except _GoneError:  # somebody has killed the process; the next one is as good
             return self._bear(job, folder, sockets, marker)
 
     def close(self) -> None:
@@ -91,9 +87,10 @@ class Nursery:
         with self._lock:
             if self._socket and self._process:
                 self._socket.close()
-                if not _has_ended(self._process):  # it may still be at its imports
-                    self._process.kill()
-                    self._process.wait()
+                try:
+                    self._process.wait(_DEATH_SECONDS)
+                except subprocess.TimeoutExpired:  # it may still be at its imports
+                    _end(self._process)
                 self._socket = self._process = None
 
     def _bear(self, job: Job, folder: Path, sockets: Path, marker: str) -> Child:
@@ -112,7 +109,7 @@ class Nursery:
         ).encode()
         try:
             with self._lock:
-                self._wish(wish, theirs)
+                asked = self._wish(wish, theirs)
         except BaseException:
             _close(*ours)
             raise
@@ -121,7 +118,8 @@ class Nursery:
         try:
             pid = _read_line(end_end)
             if not pid:
-                raise OSError("the process that starts runs has ended")
+                _end(asked)
+                raise _GoneError("the process that starts runs has ended")
             return Child(psutil.Process(int(pid)), *ours)
         except BaseException as error:  # without `life` a child that is there ends
             _close(*ours)
@@ -129,20 +127,23 @@ class Nursery:
                 raise OSError("the run's process has ended") from None
             raise
 
-    def _wish(self, wish: bytes, descriptors: tuple[int, ...]) -> None:
-        connection = self._connect()
+    def _wish(self, wish: bytes, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        """Ask the process for a child; return the process that was asked."""
+        connection, process = self._connect()
         try:
             socket.send_fds(connection, [_LENGTH.pack(len(wish))], descriptors)
             connection.sendall(wish)
-        except BaseException:
+        except BaseException as error:
             # It would wait for the rest of this wish for ever. Killed, it leaves its children be.
-            if self._process:
-                self._process.kill()
+            _end(process)
+            if isinstance(error, OSError):
+                raise _GoneError("the process that starts runs has ended") from error
             raise
+        return process
 
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         if self._socket and self._process and self._process.poll() is None:
-            return self._socket
+            return self._socket, self._process
         if self._socket:
             self._socket.close()
         self._socket, theirs = socket.socketpair()
@@ -153,15 +154,16 @@ class Nursery:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        return self._socket
+        return self._socket, self._process
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(_DEATH_SECONDS)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+class _GoneError(OSError):
+    """The process ended before it had made the child."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def _read_line(descriptor: int) -> bytes:

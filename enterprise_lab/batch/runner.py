@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeAlias
@@ -88,7 +89,7 @@ class _Session:
 
     def run(self) -> None:
         """Run until nothing is left to do, or to wait for."""
-        self._slots.update(self._engine.nodes())
+        self._see_machines()
         self._require_machines()
         looked = progressed = time.monotonic()
         while self._is_going_on():
@@ -108,6 +109,9 @@ class _Session:
     def _is_going_on(self) -> bool:
         left = not self._stop.asked and (self._todo or self._elsewhere)
         return bool(self._under_way or left)
+
+    def _see_machines(self) -> None:
+        self._slots.update(self._engine.nodes())
 
     def _require_machines(self) -> None:
         if self._todo and not self._slots.nodes:
@@ -142,31 +146,9 @@ class _Session:
         """Make an attempt from beginning to end, in a thread of its own."""
         try:
             work = self._ledger.scratch(run.run_id, attempt)
-            job = Job(
-                run_id=run.run_id,
-                attempt=attempt,
-                notebook=run.notebook,
-                content=run.content,
-                parameters=run.given,
-                deadline_seconds=run.deadline_seconds,
-                memory_bytes=run.need.memory_bytes,
-                gpus=place.gpus,
-            )
-            started, clock = datetime.now(UTC), time.monotonic()
-            lost = False
-            try:
-                tell = partial(self._tell, run)
-                ended = self._engine.start(place.node, job, work, self._stop, tell).result()
-            except LostError:
-                lost = True
-                ended = Ended(
-                    state=State.CANCELLED,
-                    error=f"its machine was lost: {place.node}",
-                    started=started,
-                    run_seconds=time.monotonic() - clock,
-                    host=place.node,
-                    device="",
-                )
+            ended, is_lost = self._attempt(run, attempt, place, work)
+            if is_lost:  # before its slot is free, or the next attempt would be lost there too
+                self._said.put(partial(self._see_machines))
             self._said.put(partial(self._slots.give, place))
             status = Status(
                 run_id=run.run_id,
@@ -182,9 +164,36 @@ class _Session:
             if not self._ledger.finish(run.run_id, attempt, work, status):
                 refused = {"state": State.CANCELLED, "error": RUNNER_LOST}
                 status = status.model_copy(update={"ended": ended.model_copy(update=refused)})
-            self._said.put(partial(self._end, run, status, place.node if lost else None))
+            self._said.put(partial(self._end, run, status, place.node if is_lost else None))
         except BaseException as error:
             self._said.put(partial(self._break_off, run, place, error))
+
+    def _attempt(self, run: Run, attempt: int, place: Place, work: Path) -> tuple[Ended, bool]:
+        """Have the engine make an attempt; return how it ended, and whether with its machine."""
+        job = Job(
+            run_id=run.run_id,
+            attempt=attempt,
+            notebook=run.notebook,
+            content=run.content,
+            parameters=run.given,
+            deadline_seconds=run.deadline_seconds,
+            memory_bytes=run.need.memory_bytes,
+            gpus=place.gpus,
+        )
+        started, clock = datetime.now(UTC), time.monotonic()
+        try:
+            tell = partial(self._tell, run)
+            return self._engine.start(place.node, job, work, self._stop, tell).result(), False
+        except LostError:
+            ended = Ended(
+                state=State.CANCELLED,
+                error=f"its machine was lost: {place.node}",
+                started=started,
+                run_seconds=time.monotonic() - clock,
+                host=place.node,
+                device="",
+            )
+            return ended, True
 
     def _tell(self, run: Run, event: Event) -> None:
         self._said.put(partial(self._listen.event, run, event))
@@ -202,7 +211,7 @@ class _Session:
         self._under_way.discard(run.run_id)
         if lost_on:
             self._lost_on[run.run_id].append(lost_on)
-            self._slots.update(self._engine.nodes())
+            self._see_machines()
         again = not self._is_settled(run)
         if again:
             self._todo.append(run)
@@ -217,7 +226,7 @@ class _Session:
 
     def _look(self) -> None:
         """See which machines there are, and what others have ended or left undone."""
-        self._slots.update(self._engine.nodes())
+        self._see_machines()
         if not self._elsewhere:
             return
         if not self._todo and not self._under_way:
