@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from enterprise_lab.batch.attempt import Ended, Identity, Predicted, State, Status
-from enterprise_lab.batch.compare import Verdict, compare
-from enterprise_lab.batch.results import Result, own_records
+from enterprise_lab.batch.reports.compare import Verdict, compare
+from enterprise_lab.batch.reports.results import Result, own_records
 from enterprise_lab.measure.records import Origin, Record
 
 REPETITIONS, METRICS, NOISE, SLOWER = 1_000, 5, 0.03, 1.1

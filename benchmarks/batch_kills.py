@@ -31,13 +31,13 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from enterprise_lab.batch import attempt
 from enterprise_lab.batch.attempt import Event, State
-from enterprise_lab.batch.check import check_plan
 from enterprise_lab.batch.engine import Stop
-from enterprise_lab.batch.ledger import attempts
-from enterprise_lab.batch.local import LocalEngine
+from enterprise_lab.batch.engines.local import LocalEngine
+from enterprise_lab.batch.plans.check import check_plan
 from enterprise_lab.batch.run import Batch
 from enterprise_lab.batch.runner import Listener, run_batch
-from enterprise_lab.batch.stores import open_store
+from enterprise_lab.batch.stores.ledger import attempts
+from enterprise_lab.batch.stores.store import open_store
 from enterprise_lab.measure import records
 
 MARK = "BATCH_KILLS"

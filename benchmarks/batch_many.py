@@ -23,14 +23,14 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from enterprise_lab.batch.attempt import STATUS, Ended, State, Status
-from enterprise_lab.batch.check import check_plan
-from enterprise_lab.batch.directory import Directory
 from enterprise_lab.batch.engine import Stop
-from enterprise_lab.batch.ledger import attempts, place
-from enterprise_lab.batch.local import LocalEngine
+from enterprise_lab.batch.engines.local import LocalEngine
+from enterprise_lab.batch.plans.check import check_plan
 from enterprise_lab.batch.run import Batch, Run
 from enterprise_lab.batch.runner import Listener, pending, run_batch
-from enterprise_lab.batch.stores import open_store
+from enterprise_lab.batch.stores.directory import Directory
+from enterprise_lab.batch.stores.ledger import attempts, place
+from enterprise_lab.batch.stores.store import open_store
 
 MIB = 2**20
 STEP = 50

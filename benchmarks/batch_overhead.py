@@ -29,7 +29,7 @@ from rich.table import Table
 
 from enterprise_lab.batch.attempt import Ended, Job, State
 from enterprise_lab.batch.engine import Stop
-from enterprise_lab.batch.local import LocalEngine
+from enterprise_lab.batch.engines.local import LocalEngine
 
 PARAMETERS = "seconds: float = 1.0"
 NOTEBOOKS = {

@@ -14,7 +14,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enterprise_lab.batch import ledger
 from enterprise_lab.batch.attempt import (
     NOTEBOOK,
     RECORDS,
@@ -26,10 +25,11 @@ from enterprise_lab.batch.attempt import (
     State,
     Status,
 )
-from enterprise_lab.batch.directory import Directory
-from enterprise_lab.batch.report import write_report
-from enterprise_lab.batch.results import collect, write_table
+from enterprise_lab.batch.reports.report import write_report
+from enterprise_lab.batch.reports.results import collect, write_table
 from enterprise_lab.batch.run import Batch, Need, Retries, Run
+from enterprise_lab.batch.stores import ledger
+from enterprise_lab.batch.stores.directory import Directory
 from enterprise_lab.measure.records import Origin, Record
 
 RUNS = 1_000

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from enterprise_lab import catalog
-from enterprise_lab.batch.budget import total
-from enterprise_lab.batch.check import check_plan
 from enterprise_lab.batch.engine import Node
+from enterprise_lab.batch.plans.budget import total
+from enterprise_lab.batch.plans.check import check_plan
 
 ROOT = Path(__file__).parents[1]
 LAB = "solutions/02_hardware_comparison/hardware_comparison.ipynb"

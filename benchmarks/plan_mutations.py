@@ -26,10 +26,10 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from enterprise_lab import catalog
-from enterprise_lab.batch.check import check_plan
 from enterprise_lab.batch.engine import Node
-from enterprise_lab.batch.errors import PlanError
-from enterprise_lab.batch.plan_schema import schema
+from enterprise_lab.batch.plans.check import check_plan
+from enterprise_lab.batch.plans.errors import PlanError
+from enterprise_lab.batch.plans.schema import schema
 from enterprise_lab.batch.run import Batch
 from enterprise_lab.data import yaml_lines
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from enterprise_lab.batch.plan import Scalar
+Scalar: TypeAlias = bool | int | float | str | None
+"""A parameter's value: what a plan can write, a notebook annotate and a table column hold."""
 
 NOTEBOOK = "notebook.ipynb"
 RECORDS = "records.jsonl"

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from enterprise_lab.batch.compare import Comparison, Verdict
-from enterprise_lab.batch.compare_page import change_text
-from enterprise_lab.batch.comparison import metric_label
+from enterprise_lab.batch.reports.compare import Comparison, Verdict
+from enterprise_lab.batch.reports.compare_page import change_text
+from enterprise_lab.batch.reports.comparison import metric_label
 from enterprise_lab.batch.tables import coloured
 
 _TOLD = (Verdict.WORSE, Verdict.BETTER, Verdict.DIFFERS)

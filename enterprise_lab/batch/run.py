@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from enterprise_lab.batch.attempt import Identity, Predicted, State
-from enterprise_lab.batch.plan import Scalar
+from enterprise_lab.batch.attempt import Identity, Predicted, Scalar, State
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import TypeAlias
 
 from enterprise_lab.batch.attempt import Ended, Event, Job, State, Status
 from enterprise_lab.batch.engine import Engine, LostError, Stop
-from enterprise_lab.batch.ledger import RUNNER_LOST, Ledger, latest
-from enterprise_lab.batch.needs import shortage
+from enterprise_lab.batch.plans.needs import shortage
 from enterprise_lab.batch.run import Batch, Run
 from enterprise_lab.batch.slots import Place, Slots
-from enterprise_lab.batch.stores import Store
+from enterprise_lab.batch.stores.ledger import RUNNER_LOST, Ledger, latest
+from enterprise_lab.batch.stores.store import Store
 from enterprise_lab.errors import LabError
 from enterprise_lab.measure.provenance import kit_commit, software
 

@@ -8,25 +8,29 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from enterprise_lab.batch import comparison, tables
+from enterprise_lab.batch import tables
 from enterprise_lab.batch.attempt import State
 from enterprise_lab.batch.engine import Engine, Stop
-from enterprise_lab.batch.report import write_report
-from enterprise_lab.batch.results import Result, collect, write_table
+from enterprise_lab.batch.reports import comparison
+from enterprise_lab.batch.reports.report import write_report
+from enterprise_lab.batch.reports.results import Result, collect, write_table
 from enterprise_lab.batch.run import Batch
 from enterprise_lab.batch.runner import run_batch
-from enterprise_lab.batch.stores import open_store
+from enterprise_lab.batch.stores.store import Store, open_store
 from enterprise_lab.batch.terminal import Display
-from enterprise_lab.batch.termination import notices
+from enterprise_lab.batch.termination import TERMINATED, notices
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of it: every run of the plan, the report's place, and the exit code."""
+    """What came of it: every run of the plan, the exit code, and the report's place.
+
+    No report is written after a termination notice: the machine is about to be taken away.
+    """
 
     results: list[Result]
-    report: str
     exit_code: int
+    report: str = ""
 
 
 def run(
@@ -49,17 +53,22 @@ def run(
         with Display(console, names, todo) as display:
             run_batch(batch, engine, store, stop, display)
         results = collect(batch, store)
-        write_table(batch.name, store, results)
-        report = write_report(batch, store)
-        if mlflow:
-            from enterprise_lab.batch.tracking import track
-
-            track(results, mlflow, batch.name, store)
+        report = "" if noticed.exit_code == TERMINATED else _report(batch, store, results, mlflow)
     tables.show_results(console, results)
-    console.print(f"report: {report}", soft_wrap=True, markup=False)
+    if report:
+        console.print(f"report: {report}", soft_wrap=True, markup=False)
     if noticed.exit_code is None:
-        return Done(results, report, int(any(one.state != State.SUCCEEDED for one in results)))
+        return Done(results, int(any(one.state != State.SUCCEEDED for one in results)), report)
     console.print(
         f"Stopped: {stop.reason}. The same command goes on where this one stopped.", markup=False
     )
-    return Done(results, report, noticed.exit_code)
+    return Done(results, noticed.exit_code, report)
+
+
+def _report(batch: Batch, store: Store, results: list[Result], mlflow: str | None) -> str:
+    write_table(batch.name, store, results)
+    if mlflow:
+        from enterprise_lab.batch.reports.tracking import track
+
+        track(results, mlflow, batch.name, store)
+    return write_report(batch, store)

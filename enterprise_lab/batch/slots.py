@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from enterprise_lab.batch.engine import Node
-from enterprise_lab.batch.needs import usable_gpus
+from enterprise_lab.batch.plans.needs import usable_gpus
 from enterprise_lab.batch.run import Need
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from enterprise_lab.batch import comparison
 from enterprise_lab.batch.attempt import Predicted, State
-from enterprise_lab.batch.budget import Range, Total
-from enterprise_lab.batch.results import OWN_METRICS, Result
+from enterprise_lab.batch.plans.budget import Range, Total
+from enterprise_lab.batch.reports import comparison
+from enterprise_lab.batch.reports.results import OWN_METRICS, Result
 from enterprise_lab.batch.run import Batch
 from enterprise_lab.units import HOUR, format_bytes, format_range, format_seconds, format_usd
 

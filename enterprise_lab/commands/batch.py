@@ -13,9 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from enterprise_lab.batch.attempt import Status
-    from enterprise_lab.batch.budget import Total
     from enterprise_lab.batch.engine import Engine
-    from enterprise_lab.batch.results import Result
+    from enterprise_lab.batch.plans.budget import Total
+    from enterprise_lab.batch.reports.results import Result
     from enterprise_lab.batch.run import Batch
     from enterprise_lab.errors import LabError
 
@@ -73,8 +73,8 @@ def check(
     or cost more than allowed.
     """
     from enterprise_lab.batch import tables
-    from enterprise_lab.batch.results import collect
-    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.batch.reports.results import collect
+    from enterprise_lab.batch.stores.store import open_store
 
     with _problems_as_json(as_json), _engine(engine, address) as machines:
         batch = _checked(plan, store, slots, machines)
@@ -115,8 +115,8 @@ def run(
     notice: SIGTERM, or the file of --notice. The same command goes on where it stopped.
     """
     from enterprise_lab.batch import session, tables
-    from enterprise_lab.batch.results import collect
-    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.batch.reports.results import collect
+    from enterprise_lab.batch.stores.store import open_store
 
     console = tables.console(for_programs=as_json)
     with _problems_as_json(as_json), _engine(engine, address) as machines:
@@ -137,8 +137,8 @@ def run(
 def status(plan: PlanArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Say how every run of a plan stands."""
     from enterprise_lab.batch import tables
-    from enterprise_lab.batch.results import collect
-    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.batch.reports.results import collect
+    from enterprise_lab.batch.stores.store import open_store
 
     with _problems_as_json(as_json):
         batch = _checked(plan, store)
@@ -152,9 +152,9 @@ def status(plan: PlanArgument, store: StoreOption = None, as_json: JsonOption = 
 @batch_app.command("report")
 def report(plan: PlanArgument, store: StoreOption = None) -> None:
     """Write the table and the report of what a plan's runs have left so far."""
-    from enterprise_lab.batch.report import write_report
-    from enterprise_lab.batch.results import collect, write_table
-    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.batch.reports.report import write_report
+    from enterprise_lab.batch.reports.results import collect, write_table
+    from enterprise_lab.batch.stores.store import open_store
 
     batch = _checked(plan, store)
     place = open_store(batch.store)
@@ -175,9 +175,9 @@ def compare(
 
     Runs are paired by notebook and parameters. Exits with 1 where something got worse.
     """
-    from enterprise_lab.batch.compare import compare
-    from enterprise_lab.batch.compare_page import compare_page
     from enterprise_lab.batch.compare_table import show_comparison
+    from enterprise_lab.batch.reports.compare import compare
+    from enterprise_lab.batch.reports.compare_page import compare_page
     from enterprise_lab.batch.tables import console
 
     with _problems_as_json(as_json):
@@ -196,7 +196,7 @@ def schema() -> None:
     """Write the JSON schema of plan files, for editors."""
     import json
 
-    from enterprise_lab.batch.plan_schema import schema
+    from enterprise_lab.batch.plans.schema import schema
 
     typer.echo(json.dumps(schema(), indent=2))
 
@@ -207,7 +207,7 @@ def _engine(name: EngineName, address: str | None) -> Iterator[Engine]:
 
     machines: Engine
     if name == EngineName.RAY:
-        from enterprise_lab.batch.ray_engine import RayEngine
+        from enterprise_lab.batch.engines.ray_engine import RayEngine
 
         machines = RayEngine(address)
     elif address is not None:
@@ -215,7 +215,7 @@ def _engine(name: EngineName, address: str | None) -> Iterator[Engine]:
             "--address is that of a Ray cluster.", "Add --engine ray, or leave it out."
         )
     else:
-        from enterprise_lab.batch.local import LocalEngine
+        from enterprise_lab.batch.engines.local import LocalEngine
 
         machines = LocalEngine()
     try:
@@ -228,7 +228,7 @@ def _checked(
     plan: Path, store: str | None, slots: int | None = None, machines: Engine | None = None
 ) -> Batch:
     """Check a plan; with an engine, for its machines, and with predictions."""
-    from enterprise_lab.batch.check import check_plan
+    from enterprise_lab.batch.plans.check import check_plan
     from enterprise_lab.measure.this_machine import this_machine
 
     if machines is None:
@@ -244,8 +244,8 @@ def _checked(
 
 
 def _kept(batch: str) -> list[Result]:
-    from enterprise_lab.batch.results import collect_all
-    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.batch.reports.results import collect_all
+    from enterprise_lab.batch.stores.store import open_store
     from enterprise_lab.errors import LabError
 
     store, _, name = batch.rstrip("/").rpartition("/")
@@ -258,8 +258,8 @@ def _kept(batch: str) -> list[Result]:
 
 
 def _earlier(store: str, name: str) -> Iterator[Status]:
-    from enterprise_lab.batch import ledger
-    from enterprise_lab.batch.stores import open_store
+    from enterprise_lab.batch.stores import ledger
+    from enterprise_lab.batch.stores.store import open_store
 
     for attempts in ledger.attempts(open_store(store), name).values():
         yield from attempts
@@ -268,7 +268,7 @@ def _earlier(store: str, name: str) -> Iterator[Status]:
 def _left(batch: Batch, results: Sequence[Result], machines: Engine) -> Total:
     """Add up what is predicted of the runs that have not succeeded yet."""
     from enterprise_lab.batch.attempt import State
-    from enterprise_lab.batch.budget import total
+    from enterprise_lab.batch.plans.budget import total
 
     done = {one.run_id for one in results if one.state == State.SUCCEEDED}
     left = [run for run in batch.runs if run.run_id not in done]
@@ -276,7 +276,7 @@ def _left(batch: Batch, results: Sequence[Result], machines: Engine) -> Total:
 
 
 def _over(found: Total, max_usd: float | None, max_hours: float | None) -> LabError | None:
-    from enterprise_lab.batch.budget import over
+    from enterprise_lab.batch.plans.budget import over
 
     return over(found, max_usd, max_hours)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from enterprise_lab.batch import identity, ledger
 from enterprise_lab.batch.attempt import (
     EVENTS,
     NOTEBOOK,
@@ -22,12 +21,14 @@ from enterprise_lab.batch.attempt import (
     Event,
     Identity,
     Predicted,
+    Scalar,
     State,
     Status,
 )
-from enterprise_lab.batch.directory import Directory
-from enterprise_lab.batch.plan import Scalar
+from enterprise_lab.batch.plans import identity
 from enterprise_lab.batch.run import Batch, Need, Retries, Run
+from enterprise_lab.batch.stores import ledger
+from enterprise_lab.batch.stores.directory import Directory
 from enterprise_lab.measure.records import Origin, Record, append
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

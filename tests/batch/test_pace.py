@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enterprise_lab.batch.attempt import Predicted
 from enterprise_lab.batch.pace import Pace
+from enterprise_lab.batch.run import Run
 
-from .runs import make_run
+from .past import run
 
 SECONDS = st.floats(0.1, 500)
+
+
+def make_run(seconds: float | None = None, deadline_seconds: float = 600) -> Run:
+    return replace(run(predicted=Predicted(seconds=seconds)), deadline_seconds=deadline_seconds)
 
 
 def test_what_was_predicted_is_corrected_by_how_others_compared() -> None:

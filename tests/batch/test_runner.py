@@ -16,7 +16,7 @@ from threading import Lock, Thread, Timer
 import psutil
 import pytest
 
-from enterprise_lab.batch import presence, runner
+from enterprise_lab.batch import runner
 from enterprise_lab.batch.attempt import (
     Ended,
     Event,
@@ -26,12 +26,13 @@ from enterprise_lab.batch.attempt import (
     State,
     Status,
 )
-from enterprise_lab.batch.directory import Directory
 from enterprise_lab.batch.engine import LostError, Node, Stop
-from enterprise_lab.batch.ledger import RUNNER_LOST, Ledger, attempts
 from enterprise_lab.batch.run import Batch, Need, Retries, Run
 from enterprise_lab.batch.runner import MOST_LOSSES, Listener, pending, run_batch
-from enterprise_lab.batch.stores import Store
+from enterprise_lab.batch.stores import presence
+from enterprise_lab.batch.stores.directory import Directory
+from enterprise_lab.batch.stores.ledger import RUNNER_LOST, Ledger, attempts
+from enterprise_lab.batch.stores.store import Store
 from enterprise_lab.errors import LabError
 
 from .workshop import Workshop
@@ -439,11 +440,11 @@ RUNNER = """\
 import sys
 from contextlib import closing
 from pathlib import Path
-from enterprise_lab.batch.check import check_plan
+from enterprise_lab.batch.plans.check import check_plan
 from enterprise_lab.batch.engine import Stop
-from enterprise_lab.batch.local import LocalEngine
+from enterprise_lab.batch.engines.local import LocalEngine
 from enterprise_lab.batch.runner import Listener, run_batch
-from enterprise_lab.batch.stores import open_store
+from enterprise_lab.batch.stores.store import open_store
 from enterprise_lab.batch.termination import notices
 batch, stop = check_plan(Path(sys.argv[1]), sys.argv[2]), Stop()
 with closing(LocalEngine()) as engine, notices(stop, Path(sys.argv[3])) as noticed:

@@ -6,13 +6,14 @@ import io
 
 from rich.console import Console
 
-from enterprise_lab.batch.attempt import Event, State
+from enterprise_lab.batch.attempt import Event, Predicted, State
 from enterprise_lab.batch.terminal import Display
 
-from .runs import make_run, make_status
+from .past import run, status
 
-RUNS = {name: make_run(name, seconds=30) for name in ("a", "b", "c")}
-NAMES = {"a": "width 8", "b": "[bold]width 16", "c": "width 32"}
+A, B, C = (run(width=width, predicted=Predicted(seconds=30)) for width in (8, 16, 32))
+RUNS = {one.run_id: one for one in (A, B, C)}
+NAMES = {A.run_id: "width 8", B.run_id: "[bold]width 16", C.run_id: "width 32"}
 
 
 def display(*, terminal: bool) -> tuple[Display, io.StringIO, Console]:
@@ -30,9 +31,9 @@ def picture(shown: Display) -> str:
 def test_there_is_a_line_a_slot_and_one_for_all() -> None:
     shown, _, _ = display(terminal=True)
 
-    shown.attempt_started(RUNS["a"], 1, "here", 0)
-    shown.attempt_started(RUNS["b"], 2, "here", 1)
-    shown.event(RUNS["b"], Event(kind="cell", cell=3, cells=7))
+    shown.attempt_started(A, 1, "here", 0)
+    shown.attempt_started(B, 2, "here", 1)
+    shown.event(B, Event(kind="cell", cell=3, cells=7))
 
     first, second, overall = picture(shown).splitlines()
     assert first.split() == ["slot", "0", "width", "8", "starting", "0:00", "of", "about", "0:30"]
@@ -44,9 +45,9 @@ def test_there_is_a_line_a_slot_and_one_for_all() -> None:
 
 def test_a_slot_is_free_after_its_run_and_the_run_is_counted() -> None:
     shown, text, _ = display(terminal=True)
-    shown.attempt_started(RUNS["a"], 1, "here", 0)
+    shown.attempt_started(A, 1, "here", 0)
 
-    shown.attempt_ended(RUNS["a"], make_status(RUNS["a"], seconds=60), will_retry=False)
+    shown.attempt_ended(A, status(A, seconds=60), will_retry=False)
 
     first, overall = picture(shown).splitlines()
     assert first.split() == ["slot", "0", "free"]
@@ -57,8 +58,8 @@ def test_a_slot_is_free_after_its_run_and_the_run_is_counted() -> None:
 
 def test_machines_are_named_where_there_are_several() -> None:
     shown, _, _ = display(terminal=True)
-    shown.attempt_started(RUNS["a"], 1, "node-1", 0)
-    shown.attempt_started(RUNS["b"], 1, "node-2", 0)
+    shown.attempt_started(A, 1, "node-1", 0)
+    shown.attempt_started(B, 1, "node-2", 0)
 
     assert [line.split()[0] for line in picture(shown).splitlines()[:2]] == ["node-1/0", "node-2/0"]
 
@@ -67,9 +68,9 @@ def test_a_log_gets_a_line_for_each_end_and_nothing_else() -> None:
     shown, text, _ = display(terminal=False)
 
     with shown:
-        shown.attempt_started(RUNS["b"], 1, "here", 0)
-        failed = make_status(RUNS["b"], State.FAILED, 2.5, "cell In [2]: ValueError: [no] such")
-        shown.attempt_ended(RUNS["b"], failed, will_retry=True)
+        shown.attempt_started(B, 1, "here", 0)
+        failed = status(B, State.FAILED, seconds=2.5, error="cell In [2]: ValueError: [no] such")
+        shown.attempt_ended(B, failed, will_retry=True)
 
     assert text.getvalue().splitlines() == [
         "failed             2.5 s  [bold]width 16",

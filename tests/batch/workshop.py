@@ -9,7 +9,7 @@ import nbformat
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from enterprise_lab.batch.check import check_plan
+from enterprise_lab.batch.plans.check import check_plan
 from enterprise_lab.batch.run import Batch
 
 PARAMETERS = """\

@@ -11,12 +11,12 @@ from batch.past import batch, executed, figure, leave, run, status
 from playwright.sync_api import Browser, Page, expect
 
 from enterprise_lab.batch.attempt import Predicted, State
-from enterprise_lab.batch.compare import compare
-from enterprise_lab.batch.compare_page import compare_page
-from enterprise_lab.batch.directory import Directory
-from enterprise_lab.batch.report import write_report
-from enterprise_lab.batch.results import collect
+from enterprise_lab.batch.reports.compare import compare
+from enterprise_lab.batch.reports.compare_page import compare_page
+from enterprise_lab.batch.reports.report import write_report
+from enterprise_lab.batch.reports.results import collect
 from enterprise_lab.batch.run import Batch
+from enterprise_lab.batch.stores.directory import Directory
 from enterprise_lab.measure.records import Origin
 
 

@@ -12,7 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from enterprise_lab.batch.supervisor import INTERRUPT_GRACE_SECONDS, TERMINATE_GRACE_SECONDS
+from enterprise_lab.batch.attempts.supervisor import (
+    INTERRUPT_GRACE_SECONDS,
+    TERMINATE_GRACE_SECONDS,
+)
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"

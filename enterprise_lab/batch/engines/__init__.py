@@ -1,0 +1,1 @@
+"""Where attempts are made: this machine, or a cluster."""

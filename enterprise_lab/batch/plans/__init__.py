@@ -1,0 +1,1 @@
+"""Plan files: read, checked, expanded into runs; what these will take."""

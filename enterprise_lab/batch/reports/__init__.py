@@ -1,0 +1,1 @@
+"""What a batch left, compared: tables, pictures, pages."""

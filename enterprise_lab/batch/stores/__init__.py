@@ -1,0 +1,1 @@
+"""Where results are kept, and the books of who makes which attempt."""
