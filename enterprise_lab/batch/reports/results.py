@@ -100,21 +100,8 @@ def collect(
     """
     if attempts is None:
         attempts = ledger.attempts(store, batch.name)
-    return _with_records(
-        store,
-        batch.name,
-        [
-            Result(
-                run.run_id,
-                _in_the_plans_order(run),
-                run.predicted,
-                run.usd_per_hour,
-                attempts.get(run.run_id, ()),
-                (),
-            )
-            for run in batch.runs
-        ],
-    )
+    results = [_result_of(run, attempts.get(run.run_id, ())) for run in batch.runs]
+    return _with_records(store, batch.name, results)
 
 
 def collect_all(store: Store, name: str) -> list[Result]:
@@ -190,6 +177,14 @@ def own_records(
         for metric, unit, origin, (value, low, high) in figures
         if value is not None
     ]
+
+
+def _result_of(run: Run, attempts: tuple[Status, ...]) -> Result:
+    """Hold a run against what was predicted before it: the plan's own by now knows how it went."""
+    said = ledger.latest(attempts) or run
+    return Result(
+        run.run_id, _in_the_plans_order(run), said.predicted, said.usd_per_hour, attempts, ()
+    )
 
 
 def _in_the_plans_order(run: Run) -> Identity:

@@ -166,3 +166,15 @@ def test_a_table_is_replaced(store: Directory) -> None:
     assert table(store, collect(made, store)).num_rows == 0
     leave(store, "tiny", status(made.runs[0]))
     assert table(store, collect(made, store)).num_rows == 2
+
+
+def test_a_run_is_held_against_what_was_predicted_before_it(tmp_path: Path) -> None:
+    store = Directory(tmp_path)
+    before = run(x=1, predicted=Predicted(seconds=5), usd_per_hour=2.0)
+    leave(store, "tiny", status(before, seconds=20))
+    since = run(x=1, predicted=Predicted(seconds=20, source="1 earlier run"), usd_per_hour=3.0)
+
+    (held,) = collect(batch(since), store)
+
+    assert held.predicted.seconds == 5
+    assert held.usd_per_hour == 2.0
