@@ -112,6 +112,15 @@ class Comparison:
         """The metrics that got worse over all pairs."""
         return [m.metric for m in self.metrics if m.overall.verdict == Verdict.WORSE]
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether anything got worse: a metric over all pairs, one pair, or a run's success."""
+        return (
+            bool(self.worse)
+            or any(pair.verdict == Verdict.WORSE for m in self.metrics for pair in m.pairs)
+            or any(fate.a == State.SUCCEEDED for fate in self.fates)
+        )
+
     def as_rows(self) -> dict[str, Any]:
         """Return plain values, for programs."""
         return asdict(self)

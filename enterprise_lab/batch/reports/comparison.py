@@ -20,6 +20,8 @@ from enterprise_lab.units import format_figure
 NOTEBOOK = "notebook"
 HARDWARE = "hardware"
 """What stands beside the parameters where runs differ in their notebook or kind of device."""
+OF_THE_NOTEBOOK = (*OWN_METRICS, "lab_seconds", "lab_memory_bytes")
+"""What executing the notebook took, not what it is about: it comes last."""
 _UNIT_ORDER = ("USD", "s", "B")
 """Units of what decides: money first, then time, then memory."""
 _SPOKEN = {
@@ -109,14 +111,14 @@ def all_series(results: Sequence[Result]) -> list[Series]:
     """Every metric and origin that any run recorded.
 
     What differs in its device comes first, what is of this machine after it, by unit: money,
-    time, memory, the rest; the runner's own metrics are last.
+    time, memory, the rest; what executing the notebook took is last.
     """
     found = dict.fromkeys(Series(r.metric, r.unit, r.origin) for x in results for r in x.records)
     common = {metric: common_device(metric, results) for metric in {s.metric for s in found}}
     return sorted(
         found,
         key=lambda s: (
-            s.metric in OWN_METRICS,
+            s.metric in OF_THE_NOTEBOOK,
             common[s.metric] != "",
             _UNIT_ORDER.index(s.unit) if s.unit in _UNIT_ORDER else len(_UNIT_ORDER),
         ),

@@ -104,7 +104,7 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_major_formatter(lambda x, _: f"{x:,.12g}")
     low, high = sorted(axis.get_view_interval())
     few = low > 0 and math.log10(high / low) < 2
-    axis.set_minor_formatter(lambda x, _: f"{x:,.3g}" if few and f"{x:e}"[0] in "25" else "")
+    axis.set_minor_formatter(lambda x, _: f"{x:,.12g}" if few and f"{x:e}"[0] in "25" else "")
 
 
 def group_thousands(axis: Axis) -> None:

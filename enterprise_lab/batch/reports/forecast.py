@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,18 +18,21 @@ from enterprise_lab.batch.reports.drawing import (
     SOFT,
     Picture,
     axis_label,
-    axis_unit,
     data_uri,
-    is_wide,
     plain_numbers,
     styled,
 )
 from enterprise_lab.batch.reports.results import Result
 from enterprise_lab.measure.records import Origin, Record
 from enterprise_lab.palette import COLOURS
-from enterprise_lab.units import format_figure
 
-_INSIDE, _OUTSIDE = COLOURS[0], COLOURS[1]
+_LOOKS: dict[bool | None, tuple[str, str, str]] = {
+    True: (COLOURS[0], "o", "within its interval"),
+    False: (COLOURS[1], "X", "outside its interval"),
+    None: (SOFT, "s", "predicted without an interval"),
+}
+_LOG_FROM = 3
+"""From this ratio of the largest to the smallest the axis is logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,21 @@ class Forecast:
     def label(self) -> str:
         """The metric's name for people."""
         return capitalised(metric_label(self.metric))
+
+    @property
+    def said(self) -> str:
+        """Whether the predictions held, in one sentence; empty where none had an interval."""
+        if not self.with_interval:
+            return ""
+        ratio = self.median_ratio
+        by = "" if ratio is None else f"; measured was {ratio:.2f} times predicted (median)"
+        return f"{self.label}: {self.inside} of {self.with_interval} within the interval{by}."
+
+    @property
+    def doubts(self) -> dict[str, int]:
+        """Why measurements can't be relied on, in short, with how many of them."""
+        said = (pair.measured.doubt.partition(" (")[0] for pair in self.pairs)
+        return dict(Counter(filter(None, said)))
 
     @property
     def with_interval(self) -> int:
@@ -103,91 +122,97 @@ def forecasts(results: Sequence[Result]) -> list[Forecast]:
     return found
 
 
-def forecast_picture(forecast: Forecast) -> Picture:
-    """Draw measured against predicted, with the predictions' intervals and the line of equals."""
-    ends = [
-        v
-        for pair in forecast.pairs
-        for r in (pair.predicted, pair.measured)
-        for v in (r.value, r.low, r.high)
-        if v is not None
-    ]
-    scale, unit = axis_unit(ends, forecast.unit)
-    log = is_wide(ends)
+def side_by_side(results: Sequence[Result]) -> int:
+    """Count the runs whose figures count and that shared their host with another of the batch."""
+    hosts: dict[str, list[tuple[float, float, bool]]] = {}
+    for result in results:
+        for status in result.attempts:
+            start = status.ended.started.timestamp()
+            span = (start, start + status.ended.run_seconds, status == result.status)
+            hosts.setdefault(status.ended.host, []).append(span)
+    count = 0
+    for spans in hosts.values():
+        spans.sort()
+        latest = -math.inf
+        following = [start for start, _, _ in spans[1:]] + [math.inf]
+        for (start, end, counts), after in zip(spans, following, strict=True):
+            count += counts and (latest > start or after < end)
+            latest = max(latest, end)
+    return count
+
+
+def forecast_picture(forecasts: Sequence[Forecast]) -> Picture | None:
+    """Draw measured over predicted, a row a metric and a mark a run; None without any ratio."""
+    rows = [(f, _above_zero(f)) for f in forecasts]
+    rows = [(forecast, pairs) for forecast, pairs in rows if pairs]
+    if not rows:
+        return None
     with styled():
-        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        figure = Figure(figsize=(9, 1.2 + 0.55 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        for missed in (False, True):
-            _draw(axes, [p for p in forecast.pairs if (p.is_inside is False) == missed], scale)
-        limits = _square(axes, [v / scale for v in ends], log=log)
-        axes.plot(limits, limits, color=SOFT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.set_xlabel(axis_label("predicted", unit, log=log))
-        axes.set_ylabel(axis_label("measured", unit, log=log))
+        axes.spines["left"].set_visible(False)
+        axes.axvline(1, color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        ends = [1.0]
+        for row, (_, pairs) in enumerate(rows):
+            ends += _draw(axes, pairs, row)
+        _scale(axes, ends)
+        axes.set_yticks(range(len(rows)), [forecast.label for forecast, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        seen = {pair.is_inside for _, pairs in rows for pair, _ in pairs}
         figure.legend(
-            handles=_legend(forecast),
-            loc="outside lower center",
-            ncols=3,
-            frameon=False,
-            fontsize=9,
-        )
+            handles=[
+                Line2D([], [], color=colour, linestyle="none", marker=marker, label=label)
+                for held, (colour, marker, label) in _LOOKS.items()
+                if held in seen
+            ],
+            loc="outside lower right", ncols=3, frameon=False, fontsize=10,
+        )  # fmt: skip
         source = data_uri(figure)
+    title = "What was measured, as a multiple of what was predicted"
     said = "; ".join(
-        f"{format_figure(p.predicted.value, forecast.unit)} predicted,"
-        f" {format_figure(p.measured.value, forecast.unit)} measured"
-        for p in forecast.pairs
+        f"{forecast.label}: {min(ratios):.2f} to {max(ratios):.2f} measured over predicted"
+        for forecast, pairs in rows
+        for ratios in [[ratio for _, ratio in pairs]]
     )
-    return Picture(forecast.label, source, f"{forecast.label}, predicted and measured. {said}.")
+    return Picture(title, source, f"{title}. {said}.")
 
 
-def _draw(axes: Axes, pairs: Sequence[Pair], scale: float) -> None:
-    """Draw pairs that are all inside their intervals, or all outside."""
-    if not pairs:
-        return
-    missed = pairs[0].is_inside is False
-    colour = _OUTSIDE if missed else _INSIDE
-    axes.plot(
-        [p.predicted.value / scale for p in pairs], [p.measured.value / scale for p in pairs],
-        "X" if missed else "o", color=colour, markersize=7, markeredgecolor="white",
-        markeredgewidth=0.6, zorder=3,
-    )  # fmt: skip
-    style: dict[str, Any] = {"color": colour, "linewidth": 1.2, "alpha": 0.55}
-    for spread, across, line in (
-        ([p.predicted for p in pairs], [p.measured for p in pairs], axes.hlines),
-        ([p.measured for p in pairs], [p.predicted for p in pairs], axes.vlines),
-    ):
-        spans = [
-            (other.value / scale, one.low / scale, one.high / scale)
-            for one, other in zip(spread, across, strict=True)
-            if one.low is not None and one.high is not None
-        ]
-        if spans:
-            line(*zip(*spans, strict=True), **style)
+def _above_zero(forecast: Forecast) -> list[tuple[Pair, float]]:
+    return [(p, r) for p in forecast.pairs if (r := p.ratio) is not None and r > 0]
 
 
-def _square(axes: Axes, values: Sequence[float], *, log: bool) -> tuple[float, float]:
-    """Give both axes the same limits, with room around all values; return them."""
-    low, high = min(values), max(values)
+def _draw(axes: Axes, pairs: Sequence[tuple[Pair, float]], row: int) -> list[float]:
+    """Draw a metric's ratios, one below the other in its row, with the predictions' intervals.
+
+    Returns all that has to have room on the axis.
+    """
+    ends = []
+    for at, (pair, ratio) in enumerate(pairs):
+        y = row + 0.6 * ((at + 0.5) / len(pairs) - 0.5)
+        colour, marker, _ = _LOOKS[pair.is_inside]
+        one = pair.predicted
+        if one.low is not None and one.high is not None and one.low / one.value > 0:
+            interval = [one.low / one.value, one.high / one.value]
+            axes.plot(interval, [y, y], color=colour, linewidth=1.2, alpha=0.45, zorder=2)
+            ends += interval
+        axes.plot(
+            [ratio], [y], marker, color=colour, markersize=6, markeredgecolor="white",
+            markeredgewidth=0.6, zorder=3,
+        )  # fmt: skip
+        ends.append(ratio)
+    return ends
+
+
+def _scale(axes: Axes, ends: Sequence[float]) -> None:
+    """Give the axis room around all ratios, logarithmic where they are far apart."""
+    low, high = min(ends), max(ends)
+    log = high / low > _LOG_FROM
     if log:
-        axes.set(xscale="log", yscale="log")
-        limits = (low / 1.4, high * 1.4)
-    else:
-        room = 0.06 * (high - low or abs(high) or 1.0)
-        limits = (0.0 if low >= 0 else low - room, high + room)
-    axes.set(xlim=limits, ylim=limits, aspect="equal")
-    if log:
+        axes.set(xscale="log", xlim=(low / 1.2, high * 1.2))
         plain_numbers(axes.xaxis)
-        plain_numbers(axes.yaxis)
-    axes.grid()
-    return limits
-
-
-def _legend(forecast: Forecast) -> list[Line2D]:
-    handles = [Line2D([], [], color=SOFT, linestyle=(0, (4, 3)), label="as predicted")]
-    marks = []
-    if forecast.inside or not forecast.with_interval:
-        marks.append((_INSIDE, "o", "in the interval" if forecast.with_interval else "a run"))
-    if forecast.with_interval > forecast.inside:
-        marks.append((_OUTSIDE, "X", "outside the interval"))
-    return handles + [
-        Line2D([], [], color=c, linestyle="none", marker=m, label=label) for c, m, label in marks
-    ]
+    else:
+        room = 0.1 * (high - low) or 0.1
+        axes.set_xlim(low - room, high + room)
+    axes.set_xlabel(axis_label("measured / predicted", "1", log=log))

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from enterprise_lab.batch.attempt import State
 from enterprise_lab.batch.reports.comparison import (
     NOTEBOOK,
+    OF_THE_NOTEBOOK,
     Series,
     capitalised,
     common_device,
@@ -54,15 +55,21 @@ _FROM_ZERO = 0.6
 
 
 def comparison_pictures(results: Sequence[Result]) -> list[Picture]:
-    """Draw what runs share and what the compared hardware or parameters change."""
+    """Draw what runs share and what the compared hardware or parameters change.
+
+    What executing a notebook took on one machine for all is drawn only if there is nothing else.
+    """
     succeeded = [r for r in results if r.state == State.SUCCEEDED]
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for one in shared_series(succeeded):
         by_metric.setdefault((one.metric, one.unit), []).append(one)
-    pictures = []
+    pictures: list[Picture] = []
     for series in by_metric.values():
         holders = [r for r in succeeded if any(r.figure(s.metric, s.origin) for s in series)]
         layout = _Layout.of(holders)
+        metric = series[0].metric
+        if pictures and metric in OF_THE_NOTEBOOK and common_device(metric, holders):
+            continue
         if len(holders) > 1 and any(layout.compares(s, having(s, holders)) for s in series):
             pictures.append(_picture(series, holders, layout))
         if len(pictures) == MAX_PICTURES:

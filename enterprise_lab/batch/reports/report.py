@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from enterprise_lab import __version__
 from enterprise_lab.batch.attempt import State, Status
 from enterprise_lab.batch.reports import comparison
-from enterprise_lab.batch.reports.forecast import forecast_picture, forecasts
+from enterprise_lab.batch.reports.forecast import forecast_picture, forecasts, side_by_side
 from enterprise_lab.batch.reports.left import Left, read_left
 from enterprise_lab.batch.reports.notebook_page import CELLS, notebook_frame
 from enterprise_lab.batch.reports.pictures import comparison_pictures
@@ -52,14 +52,17 @@ class Figure:
     origin: str
     interval: str
     source: str
+    doubt: str
 
     @classmethod
     def of(cls, record: Record) -> Figure:
         """Write a record for people."""
         interval = format_range(record.value, record.low, record.high, record.unit)
         text = format_figure(record.value, record.unit)
-        source = "; ".join(filter(None, [record.source, record.device, record.doubt]))
-        return cls(record.value, text, record.origin, interval, source)
+        if interval == f"{text} to {text}":
+            interval = ""  # a single sample has no spread
+        source = "; ".join(filter(None, [record.source, record.device]))
+        return cls(record.value, text, record.origin, interval, source, record.doubt)
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,10 @@ def _page(
     attempts: Mapping[str, Sequence[Status]],
     left: Mapping[str, Left],
 ) -> str:
-    names = comparison.varying_parameters(results) or [comparison.NOTEBOOK]
-    telling = comparison.independent_parameters(results) or names
+    varying = comparison.varying_parameters(results)
+    names = comparison.independent_parameters(results) or [comparison.NOTEBOOK]
     metrics = _metrics(results)
-    rows = [_row(r, names, telling, metrics, left.get(r.run_id, Left())) for r in results]
+    rows = [_row(r, names, metrics, left.get(r.run_id, Left())) for r in results]
     predicted = forecasts(results)
     return page_environment().get_template("report.html.j2").render(
         batch=batch,
@@ -126,12 +129,14 @@ def _page(
         names=names,
         choices={n: c for n in names if 1 < len(c := _choices(results, n)) <= MOST_CHOICES},
         metrics=[comparison.metric_label(m) for m in metrics],
-        constant=_constant(results, names),
+        constant=_constant(results, varying),
+        following=[n for n in varying if n not in names],
         notebooks=list(dict.fromkeys(r.notebook for r in results)),
         pictures=comparison_pictures(results),
         forecasts=predicted,
-        forecast_pictures=[forecast_picture(f) for f in predicted],
-        again=[(a.changes, [_name(r, telling) for r in a.results])
+        forecast_picture=forecast_picture(predicted),
+        side_by_side=side_by_side(results),
+        again=[(a.changes, [comparison.description(r, names) for r in a.results])
                for a in made_again(results, attempts)],
         provenance=provenance(results),
         totals=_totals(results),
@@ -145,10 +150,8 @@ def _page(
     )  # fmt: skip
 
 
-def _row(
-    result: Result, names: Sequence[str], telling: Sequence[str], metrics: Sequence[str], left: Left
-) -> Row:
-    name = _name(result, telling)
+def _row(result: Result, names: Sequence[str], metrics: Sequence[str], left: Left) -> Row:
+    name = comparison.description(result, names)
     return Row(
         result,
         name,
@@ -159,18 +162,14 @@ def _row(
     )
 
 
-def _name(result: Result, telling: Sequence[str]) -> str:
-    return comparison.description(result, telling)
-
-
 def _metrics(results: Sequence[Result]) -> list[str]:
-    """Choose the table's metrics: the runner's own, and those that most runs have."""
+    """Choose the table's metrics: those that most runs have, and the runner's own after them."""
     counts = Counter(metric for r in results for metric in {one.metric for one in r.records})
     found = list(dict.fromkeys(s.metric for s in comparison.all_series(results)))
     others = [metric for metric in found if metric not in OWN_METRICS]
     kept = sorted(others, key=lambda metric: -counts[metric])[:MOST_COLUMNS]
     own = [metric for metric in OWN_METRICS if metric in found]
-    return own + [metric for metric in others if metric in kept]
+    return [metric for metric in others if metric in kept] + own
 
 
 def _figures(result: Result, metric: str) -> list[Figure]:
@@ -202,15 +201,16 @@ def _totals(results: Sequence[Result]) -> dict[str, str]:
     again = sum(len(r.attempts) - 1 for r in results if r.attempts)
     devices = list(dict.fromkeys(s.ended.device for s in statuses if s.ended.device))
     totals = {
-        "from first to last": format_seconds(over - began.timestamp()),
-        "of runs together": format_seconds(sum(r.seconds for r in results)),
+        "time from first to last": format_seconds(over - began.timestamp()),
+        "time of all runs together": format_seconds(sum(r.seconds for r in results)),
     }
     if gpu_hours:
         totals["GPU-hours"] = f"{gpu_hours:,.3g}"
     if costs:
-        totals["cost"] = format_usd(sum(costs))
-    totals["attempts made again"] = str(again)
-    totals["devices" if len(devices) > 1 else "device"] = "; ".join(devices)
+        totals["cost of all runs together"] = format_usd(sum(costs))
+    if again:
+        totals["attempts made again"] = str(again)
+    totals["run on"] = "; ".join(devices)
     return totals
 
 
@@ -226,7 +226,7 @@ def _view(result: Result, name: str, left: Left) -> dict[str, Any]:
         "parameters": [[n, str(v)] for n, v in result.parameters.items()],
         "attempts": [_attempt(s) for s in result.attempts],
         "figures": [
-            [comparison.metric_label(r.metric), f.text, f.origin, f.interval, f.source]
+            [comparison.metric_label(r.metric), f.text, f.origin, f.interval, f.source, f.doubt]
             for r in result.records
             for f in [Figure.of(r)]
         ],

@@ -215,6 +215,19 @@ def test_runs_that_fail_now_or_are_in_one_batch_only_are_listed() -> None:
     assert found.pairs == 2
 
 
+def test_one_pair_that_is_worse_or_fails_now_makes_the_batch_worse() -> None:
+    rng = np.random.default_rng(4)
+    before, after = (noisy_batch(rng, 12, spread=True, metrics=1) for _ in "ab")
+    slow = replace(figure("part0_seconds", 600, "s", Origin.MEASURED, 0.02, 30))
+    one_slow = compare(before, [*after[:-1], replace(after[-1], records=(slow,))])
+
+    assert not compare(before, after).is_worse
+    assert not one_slow.worse
+    assert one_slow.is_worse
+    assert compare([result(x=1)], [result(x=1, state=State.FAILED)]).is_worse
+    assert not compare([result(x=1, state=State.FAILED)], [result(x=1)]).is_worse
+
+
 def test_the_newest_success_of_a_store_with_old_ones_is_compared() -> None:
     store = [
         result(x=1, code="01d", seconds=5),

@@ -70,13 +70,13 @@ def test_the_table_has_a_row_a_run_and_an_origin_a_figure(soup: BeautifulSoup) -
     heads = [h.text for h in soup.select("#results-table th")]
 
     assert heads == [
-        "speed", "state", "attempts", "run time", "peak memory of the run", "cost of the run",
-        "cost", "MFU",
+        "speed", "state", "attempts", "cost", "MFU", "run time", "peak memory of the run",
+        "cost of the run",
     ]  # fmt: skip
     assert [r.select_one("td").text for r in rows] == ["1.0", "2.0", "4.0", "8.0"]
     states = ["succeeded", "succeeded", "failed", "queued"]
     assert [r.select_one(".state").text for r in rows] == states
-    run_time, cost = rows[1].select("td")[3], rows[1].select("td")[6]
+    run_time, cost = rows[1].select("td")[5], rows[1].select("td")[3]
     assert isinstance(run_time, Tag)
     assert run_time["data-sort"] == "20.0"
     assert [o.text for o in run_time.select(".origin")] == ["measured", "estimated"]
@@ -87,10 +87,10 @@ def test_the_table_has_a_row_a_run_and_an_origin_a_figure(soup: BeautifulSoup) -
 def test_the_head_adds_up_all_attempts(soup: BeautifulSoup) -> None:
     totals = {d.dt.text: d.dd.text for d in soup.select(".tiles > div")}
 
-    assert totals["of runs together"] == "70 s"
-    assert totals["cost"] == "$0.70"
+    assert totals["time of all runs together"] == "70 s"
+    assert totals["cost of all runs together"] == "$0.70"
     assert totals["attempts made again"] == "1"
-    assert totals["device"] == "AMD EPYC 9654"
+    assert totals["run on"] == "AMD EPYC 9654"
 
 
 def test_a_failure_is_told_first_with_its_error_its_cell_and_its_last_words(
@@ -132,7 +132,7 @@ def test_predictions_are_held_against_measurements(soup: BeautifulSoup) -> None:
 def test_there_are_comparison_pictures_with_words(soup: BeautifulSoup) -> None:
     images = soup.select("figure img")
 
-    assert len(images) >= 4
+    assert len(images) == 3
     for image in images:
         assert "estimated" in image["alt"] or "measured" in image["alt"]
         assert b"<svg" in base64.b64decode(image["src"].partition(",")[2])

@@ -85,11 +85,12 @@ const describe = (run) => {
   if (run.error) section(about, "What went wrong", make("p", run.error));
   if (run.cell) section(about, "The cell", make("pre", run.cell));
   if (run.traceback) section(about, "Its traceback", make("pre", run.traceback));
-  const figures = run.figures.map(([metric, text, origin, interval, source]) => {
+  const figures = run.figures.map(([metric, text, origin, interval, source, doubt]) => {
     const figure = make("span", `${text} `);
     figure.append(make("span", origin, `origin ${origin}`));
+    if (doubt) figure.append(make("span", "doubtful", "doubt"));
     if (interval) figure.append(make("span", interval, "interval"));
-    figure.title = source;
+    for (const more of [source, doubt]) if (more) figure.append(make("span", more, "interval"));
     return [metric, figure];
   });
   section(about, "Parameters", tableOf(run.parameters));
@@ -154,6 +155,7 @@ const route = () => {
   describe(run);
   showNotebook(id, run);
   if (!dialog.open) dialog.showModal();
+  if (!dialog.contains(document.activeElement) || document.activeElement.disabled) byId("close").focus();
   dialog.scrollTop = 0;
 };
 for (const name of ["previous", "next"]) {
