@@ -111,7 +111,8 @@ def all_series(results: Sequence[Result]) -> list[Series]:
     """Every metric and origin that any run recorded.
 
     What differs in its device comes first, what is of this machine after it, by unit: money,
-    time, memory, the rest; what executing the notebook took is last.
+    time, memory, the rest; on one machine what has no unit, such as accuracy, comes before these.
+    What executing the notebook took is last.
     """
     found = dict.fromkeys(Series(r.metric, r.unit, r.origin) for x in results for r in x.records)
     common = {metric: common_device(metric, results) for metric in {s.metric for s in found}}
@@ -120,6 +121,8 @@ def all_series(results: Sequence[Result]) -> list[Series]:
         key=lambda s: (
             s.metric in OF_THE_NOTEBOOK,
             common[s.metric] != "",
+            # Where no hardware is compared, what was learned matters more than what it took.
+            s.unit != "1" and common[s.metric] != "",
             _UNIT_ORDER.index(s.unit) if s.unit in _UNIT_ORDER else len(_UNIT_ORDER),
         ),
     )

@@ -73,7 +73,7 @@ class Forecast:
         if not self.with_interval:
             return ""
         ratio = self.median_ratio
-        by = "" if ratio is None else f"; measured was {ratio:.2f} times predicted (median)"
+        by = "" if ratio is None else f"; measured was {ratio:.3g} times predicted (median)"
         return f"{self.label}: {self.inside} of {self.with_interval} within the interval{by}."
 
     @property

@@ -218,7 +218,7 @@ def test_runs_that_fail_now_or_are_in_one_batch_only_are_listed() -> None:
 def test_one_pair_that_is_worse_or_fails_now_makes_the_batch_worse() -> None:
     rng = np.random.default_rng(4)
     before, after = (noisy_batch(rng, 12, spread=True, metrics=1) for _ in "ab")
-    slow = replace(figure("part0_seconds", 600, "s", Origin.MEASURED, 0.02, 30))
+    slow = figure("part0_seconds", 600, "s", Origin.MEASURED, 0.02, 30)
     one_slow = compare(before, [*after[:-1], replace(after[-1], records=(slow,))])
 
     assert not compare(before, after).is_worse

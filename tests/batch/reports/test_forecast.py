@@ -52,7 +52,7 @@ def test_whether_predictions_held_is_said_in_words() -> None:
     step, time, _ = forecasts([result(1, 1, 1.1), result(2, 1, 1.5), result(3, 2, 2.0)])
 
     assert step.said == (
-        "Step time: 2 of 3 within the interval; measured was 1.10 times predicted (median)."
+        "Step time: 2 of 3 within the interval; measured was 1.1 times predicted (median)."
     )
     assert time.said == ""
 
