@@ -26,8 +26,9 @@ class Range:
 class Total:
     """What runs take together: seconds from the first's start to the last's end, GPU-hours, USD.
 
-    Runs are taken to succeed at the first try. Of `unknown` runs nothing is predicted: they count
-    as nothing, and with their deadlines at the high end. `usd` is None without a price.
+    Runs are taken to succeed at the first try. Of `unknown` runs nothing is predicted, and they
+    count as nothing. Of `unbounded` ones, these among them, nobody knows the most they can take:
+    at the high end they count with their deadlines. `usd` is None without a price.
     """
 
     seconds: Range
@@ -35,6 +36,7 @@ class Total:
     usd: Range | None
     runs: int
     unknown: int
+    unbounded: int
 
 
 def total(runs: Sequence[Run], slots: int = 1, nodes: Sequence[Node] | None = None) -> Total:
@@ -61,6 +63,7 @@ def total(runs: Sequence[Run], slots: int = 1, nodes: Sequence[Node] | None = No
         usd=each([(run.usd_per_hour or 0) / HOUR for run in runs]) if priced else None,
         runs=len(runs),
         unknown=sum(run.predicted.seconds is None for run in runs),
+        unbounded=sum(run.predicted.high_seconds is None for run in runs),
     )
 
 
@@ -78,22 +81,25 @@ def over(found: Total, max_usd: float | None, max_hours: float | None) -> LabErr
         if found.usd.high > max_usd:
             return _too_much(found, format_usd(found.usd.high), format_usd(max_usd), "--max-usd")
     if max_hours is not None and found.seconds.high / HOUR > max_hours:
-        return _too_much(
-            found, f"{found.seconds.high / HOUR:.3g} hours", f"{max_hours:g} hours", "--max-hours"
-        )
+        return _too_much(found, _hours(found.seconds.high / HOUR), _hours(max_hours), "--max-hours")
     return None
 
 
 def _too_much(found: Total, high: str, limit: str, option: str) -> LabError:
-    unknown = (
-        f", with the deadlines of {found.unknown} of its {found.runs} runs, which nothing predicts"
-        if found.unknown
+    deadlines = (
+        f", with the deadlines of {found.unbounded} of its {found.runs} runs, for which nothing"
+        " better is known"
+        if found.unbounded
         else ""
     )
     return LabError(
-        f"The batch may take up to {high}{unknown}; the limit is {limit}.",
+        f"The batch may take up to {high}{deadlines}; the limit is {limit}.",
         f"Raise {option}, shorten the plan, or lower its deadlines.",
     )
+
+
+def _hours(number: float) -> str:
+    return f"{number:.3g} hour{'s' * (number != 1)}"
 
 
 def _seconds(run: Run, end: str) -> float:

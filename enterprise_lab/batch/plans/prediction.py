@@ -177,22 +177,28 @@ class History:
     def predict(self, run: Identity) -> Predicted:
         """Predict from runs of the same notebook on the same kind of device.
 
-        Of these, from those with the same parameters, if there are any.
+        Of these, from those with the same parameters, if there are any. Others say about how long
+        it takes, and no more: a batch twice as large may take any memory, and any time.
         """
-        same = self._alike.get((_kind(run), _values(run)))
-        chosen = same or self._alike.get(_kind(run))
-        if not chosen:
+        others = self._alike.get(_kind(run), [])
+        alike = self._alike.get((_kind(run), _values(run)))
+        seconds = [one.ended.run_seconds for one in alike or others]
+        if not seconds:
             return Predicted()
-        seconds = [one.ended.run_seconds for one in chosen]
+        earlier = f"{len(seconds)} earlier run{'s' * (len(seconds) > 1)}"
+        if not alike:
+            return Predicted(
+                seconds=statistics.median(seconds),
+                source=f"{earlier} of the notebook with other parameters",
+            )
         differ = RUNS_DIFFER if len(seconds) == 1 else 1.0
-        memory = [one.ended.peak_memory_bytes for one in chosen if one.ended.peak_memory_bytes]
-        what = "of the same parameters" if same else "of the notebook with other parameters"
+        memory = [one.ended.peak_memory_bytes for one in alike if one.ended.peak_memory_bytes]
         return Predicted(
             seconds=statistics.median(seconds),
             low_seconds=min(seconds) / differ,
             high_seconds=max(seconds) * differ,
             memory_bytes=max(memory, default=None),
-            source=f"{len(seconds)} earlier run{'s' * (len(seconds) > 1)} {what}",
+            source=f"{earlier} of the same parameters",
         )
 
 

@@ -66,7 +66,7 @@ def test_the_high_end_is_held_against_the_limits() -> None:
     assert found.usd.high == pytest.approx(3.6)
     assert over(found, None, None) is None
     assert over(found, 3.7, 1.01) is None
-    for limits, told in (((3.5, None), "up to $3.60"), ((None, 0.9), "up to 1 hours")):
+    for limits, told in (((3.5, None), "up to $3.60"), ((None, 0.9), "up to 1 hour, ")):
         error = over(found, *limits)
         assert error
         assert told in error.problem
