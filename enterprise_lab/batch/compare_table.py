@@ -28,8 +28,9 @@ def show_comparison(to: Console, found: Comparison) -> None:
                 for one in told
             ),
         )
-    to.print(f"{found.pairs} pairs of runs")
-    to.print(table)
+    to.print(f"{found.pairs} pair{'s' * (found.pairs != 1)} of runs")
+    if found.metrics:
+        to.print(table)
     for fate in found.fates:
         to.print(
             f"{escape(fate.name)}: {coloured(fate.a)} in A, {coloured(fate.b)} in B."
