@@ -16,6 +16,7 @@ from enterprise_lab.batch.reports.report import write_report
 from enterprise_lab.batch.reports.results import Result, collect, write_table
 from enterprise_lab.batch.run import Batch
 from enterprise_lab.batch.runner import run_batch
+from enterprise_lab.batch.stores import ledger
 from enterprise_lab.batch.stores.store import Store, open_store
 from enterprise_lab.batch.terminal import Display
 from enterprise_lab.batch.termination import TERMINATED, notices
@@ -44,7 +45,7 @@ def run(
     done = {one.run_id for one in before if one.state == State.SUCCEEDED}
     todo = {run.run_id: run for run in batch.runs if run.run_id not in done}
     console.print(
-        f"{escape(batch.title)}: {len(batch.runs)} runs, {len(done)} done already,"
+        f"{escape(batch.title)}: {len(batch.runs)} runs, {len(done)} of them done already,"
         f" results in {escape(batch.store)}",
         soft_wrap=True,
     )
@@ -54,7 +55,7 @@ def run(
             run_batch(batch, engine, store, stop, display)
         results = collect(batch, store)
         report = "" if noticed.exit_code == TERMINATED else _report(batch, store, results, mlflow)
-    tables.show_results(console, results)
+    tables.show_results(console, results, ledger.running(store, batch.name))
     if report:
         console.print(f"report: {report}", soft_wrap=True, markup=False)
     if noticed.exit_code is None:

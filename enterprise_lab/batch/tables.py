@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -43,7 +43,7 @@ def show_batch(to: Console, batch: Batch, results: Sequence[Result], total: Tota
         f" results in {escape(batch.store)}",
         soft_wrap=True,
     )
-    names = comparison.varying_parameters(results)
+    names = _telling(results)
     table = Table("run", *(escape(n) for n in names), "state", "time", "memory", "cost")
     for one in results:
         table.add_row(
@@ -56,15 +56,16 @@ def show_batch(to: Console, batch: Batch, results: Sequence[Result], total: Tota
         )
     to.print(table)
     sources = sorted({one.predicted.source for one in results if one.predicted.source})
-    to.print(
-        "Time, memory and cost are predictions" + (f": {'; '.join(sources)}." if sources else ".")
-    )
+    if sources:
+        to.print(f"Time, memory and cost are predictions: {'; '.join(sources)}.")
     to.print(_total_in_words(total))
 
 
-def show_results(to: Console, results: Sequence[Result]) -> None:
-    """Tabulate a row a run: what tells it apart, how it ended, and the figures runs share."""
-    names = comparison.independent_parameters(results) or [comparison.NOTEBOOK]
+def show_results(
+    to: Console, results: Sequence[Result], under_way: Container[str] = frozenset()
+) -> None:
+    """Tabulate a row a run: what tells it apart, how it stands, and the figures runs share."""
+    names = _telling(results)
     shared = comparison.shared_series(results)
     series = [s for s in shared if s.metric not in OWN_METRICS][:_METRICS_SHOWN]
     table = Table()
@@ -75,7 +76,7 @@ def show_results(to: Console, results: Sequence[Result]) -> None:
     for result in results:
         table.add_row(
             *(escape(comparison.value(result, n)) for n in names),
-            coloured(result.state),
+            coloured(_state(result, under_way)),
             str(len(result.attempts) or ""),
             format_seconds(result.status.ended.run_seconds) if result.status else "",
             *(one.text(result) for one in series),
@@ -96,17 +97,28 @@ def batch_as_rows(batch: Batch, results: Sequence[Result], total: Total) -> dict
     }
 
 
-def results_as_rows(batch: Batch, results: Sequence[Result]) -> dict[str, Any]:
+def results_as_rows(
+    batch: Batch, results: Sequence[Result], under_way: Container[str] = frozenset()
+) -> dict[str, Any]:
     """Return how a batch's runs stand and what they measured, as plain values."""
     return {
         "name": batch.name,
         "title": batch.title,
         "store": batch.store,
-        "runs": [_row(one) for one in results],
+        "runs": [_row(one, _state(one, under_way)) for one in results],
     }
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _telling(results: Sequence[Result]) -> list[str]:
+    """List what tells runs apart; of a single one, its notebook."""
+    return comparison.independent_parameters(results) or [comparison.NOTEBOOK]
+
+
+def _state(result: Result, under_way: Container[str]) -> State:
+    return State.RUNNING if result.run_id in under_way else result.state
+
+
+def _row(result: Result, state: State) -> dict[str, Any]:
     figures = [
         one.model_dump(
             mode="json", include={"metric", "value", "unit", "origin", "low", "high", "n"}
@@ -118,7 +130,7 @@ def _row(result: Result) -> dict[str, Any]:
         "notebook": result.notebook,
         "parameters": dict(result.parameters),
         "device": result.identity.device,
-        "state": result.state,
+        "state": state,
         "error": result.error,
         "attempts": len(result.attempts),
         "seconds": result.status.ended.run_seconds if result.status else None,
@@ -147,18 +159,22 @@ def _ends(found: Range) -> dict[str, float]:
 def _total_in_words(total: Total) -> str:
     if not total.runs:
         return "Nothing is left to run."
+    left = "the run that is left" if total.runs == 1 else f"the {total.runs} runs that are left"
+    if total.unknown == total.runs:
+        usd = f" and {format_usd(total.usd.high)}" if total.usd else ""
+        most = f"{format_seconds(total.seconds.high)}{usd}"
+        return f"Nothing is known yet of {left}; their deadlines end them after {most} at most."
     parts = [f"{format_seconds(total.seconds.value)}{_around(total.seconds, 's')}"]
     if total.gpu_hours.high:
         parts.append(f"{total.gpu_hours.value:.3g} GPU-hours")
     if total.usd:
         parts.append(f"{format_usd(total.usd.value)}{_around(total.usd, 'USD')}")
-    unknown = (
-        f" Nothing is known of {total.unknown} of them, which count as nothing, and with their"
-        " deadlines at the high end."
-        if total.unknown
-        else ""
-    )
-    return f"Predicted for the {total.runs} runs that are left: {', '.join(parts)}.{unknown}"
+    said = f"Predicted for {left}: {', '.join(parts)}."
+    if total.unknown:
+        said += f" Of {total.unknown} of them nothing is known: they count as nothing."
+    if total.unbounded:
+        said += f" At the high end {total.unbounded} count with their deadlines."
+    return said
 
 
 def _around(found: Range, unit: str) -> str:

@@ -73,6 +73,7 @@ class Display(Listener):
 
     def attempt_started(self, run: Run, attempt: int, node: str, slot: int) -> None:
         """Give the run its slot's line."""
+        self._elsewhere = 0
         self._waiting.pop(run.run_id, None)
         self._lanes[node, slot] = _UnderWay(run, attempt, time.monotonic())
 
@@ -105,10 +106,11 @@ class Display(Listener):
         )
 
     def waiting(self, runs: int) -> None:
-        """Say once that other runners' runs are waited for."""
-        if runs != self._elsewhere:
-            self._console.print(f"Waiting for {runs} runs that other runners are making.")
+        """Say once that other runners' runs are waited for; count those that they have ended."""
+        if not self._elsewhere:
+            self._console.print(f"Waiting for {_runs(runs)} that other runners are making.")
         self._elsewhere = runs
+        self._done = self._total - runs
 
     def _picture(self) -> RenderableType:
         lines = Table.grid(padding=(0, 2))
@@ -136,9 +138,15 @@ class Display(Listener):
         return Group(lines, bar)
 
     def _left(self) -> str:
+        if self._elsewhere:
+            return f"waiting for {_runs(self._elsewhere)} of other runners"
         under_way = [(one.run, one.seconds) for one in self._lanes.values() if one]
         seconds = self._pace.left(list(self._waiting.values()), under_way, len(self._lanes))
         return "time left unknown" if seconds is None else f"about {_clock(seconds)} left"
+
+
+def _runs(number: int) -> str:
+    return f"{number} run{'s' * (number != 1)}"
 
 
 def _clock(seconds: float) -> str:

@@ -138,15 +138,18 @@ def status(plan: PlanArgument, store: StoreOption = None, as_json: JsonOption = 
     """Say how every run of a plan stands."""
     from enterprise_lab.batch import tables
     from enterprise_lab.batch.reports.results import collect
+    from enterprise_lab.batch.stores import ledger
     from enterprise_lab.batch.stores.store import open_store
 
     with _problems_as_json(as_json):
         batch = _checked(plan, store)
-        results = collect(batch, open_store(batch.store))
+        place = open_store(batch.store)
+        under_way = ledger.running(place, batch.name)
+        results = collect(batch, place)
     if as_json:
-        _write_json(tables.results_as_rows(batch, results))
+        _write_json(tables.results_as_rows(batch, results, under_way))
     else:
-        tables.show_results(tables.console(), results)
+        tables.show_results(tables.console(), results, under_way)
 
 
 @batch_app.command("report")
@@ -173,12 +176,15 @@ def compare(
 ) -> None:
     """Say what got slower, dearer or worse from A to B, and whether that is more than noise.
 
-    Runs are paired by notebook and parameters. Exits with 1 where something got worse.
+    Runs are paired by notebook and parameters. Exits with 1 where something got worse: a metric
+    over all pairs or in one of them, or a run that succeeded in A and not in B. Exits with 2 where
+    there are no pairs.
     """
     from enterprise_lab.batch.compare_table import show_comparison
     from enterprise_lab.batch.reports.compare import compare
     from enterprise_lab.batch.reports.compare_page import compare_page
     from enterprise_lab.batch.tables import console
+    from enterprise_lab.errors import LabError
 
     with _problems_as_json(as_json):
         found = compare(_kept(a), _kept(b))
@@ -188,7 +194,12 @@ def compare(
         _write_json(found.as_rows())
     else:
         show_comparison(console(), found)
-    raise typer.Exit(int(bool(found.worse)))
+    if not found.pairs:
+        raise LabError(
+            f"No run of {a} has its like in {b}.",
+            "Compare batches of the same notebooks with the same parameters.",
+        )
+    raise typer.Exit(int(found.is_worse))
 
 
 @batch_app.command("schema")

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from enterprise_lab.batch.attempt import State
+from enterprise_lab.batch.stores.directory import Directory
+from enterprise_lab.batch.stores.ledger import Ledger
 from enterprise_lab.cli import app
 from enterprise_lab.errors import LabError
 
+from .past import leave, run, status
 from .workshop import RECORD, Workshop
 
 
@@ -32,7 +36,7 @@ def test_a_sound_plan_is_listed_with_what_is_left(workshop: Workshop) -> None:
 
     assert done.exit_code == 0, done.output
     assert "tiny is sound: 2 runs, 0 of them done" in done.stdout
-    assert "Nothing is known of 2 of them" in done.stdout
+    assert "Nothing is known yet of the 2 runs that are left" in done.stdout
 
 
 def test_every_problem_is_written_for_programs(workshop: Workshop) -> None:
@@ -79,7 +83,7 @@ def test_a_batch_is_run_reported_and_told_to_programs(workshop: Workshop) -> Non
 
     done = elab("run", plan)
     assert done.exit_code == 0
-    assert "1 runs, 1 done already" in done.stdout
+    assert "1 runs, 1 of them done already" in done.stdout
 
     code, said = answer("status", plan)
     assert (code, said["runs"][0]["state"]) == (0, "succeeded")
@@ -100,6 +104,34 @@ def test_a_run_that_fails_is_told_and_can_be_reported_again(workshop: Workshop) 
     report.unlink()
     assert elab("report", plan).stdout.strip() == str(report)
     assert report.is_file()
+
+
+def test_a_run_under_way_is_said_to_be(workshop: Workshop) -> None:
+    workshop.notebook()
+    plan = workshop.plan()
+    (run,) = workshop.check().runs
+    with Ledger(Directory(workshop.runs), "tiny") as books:
+        books.claim(run)
+
+        code, said = answer("status", plan)
+
+    assert (code, said["runs"][0]["state"]) == (0, "running")
+
+
+def test_batches_without_a_run_in_common_cannot_be_compared(tmp_path: Path) -> None:
+    for name, x in (("a", 1), ("b", 2), ("c", 2)):
+        leave(Directory(tmp_path), name, status(run(x=x)))
+
+    assert isinstance(elab("compare", tmp_path / "a", tmp_path / "b").exception, LabError)
+    assert elab("compare", tmp_path / "b", tmp_path / "c").exit_code == 0
+
+
+def test_a_run_that_fails_now_is_worse(tmp_path: Path) -> None:
+    for name, state in (("a", State.SUCCEEDED), ("b", State.FAILED)):
+        leave(Directory(tmp_path), name, status(run(x=1), state))
+
+    assert elab("compare", tmp_path / "a", tmp_path / "b").exit_code == 1
+    assert elab("compare", tmp_path / "b", tmp_path / "a").exit_code == 0
 
 
 def test_an_address_without_a_cluster_is_refused(workshop: Workshop) -> None:

@@ -84,5 +84,23 @@ def test_waiting_for_others_is_said_once() -> None:
 
     for _ in range(3):
         shown.waiting(2)
+    shown.waiting(1)
 
     assert text.getvalue() == "Waiting for 2 runs that other runners are making.\n"
+
+
+def test_runs_that_other_runners_have_ended_are_counted() -> None:
+    shown, _, _ = display(terminal=True)
+    shown.attempt_started(A, 1, "here", 0)
+    shown.attempt_ended(A, status(A, seconds=60), will_retry=False)
+
+    shown.waiting(1)
+
+    assert "2 of 3 runs" in picture(shown)
+    assert "waiting for 1 run of other runners" in picture(shown)
+
+    shown.attempt_started(C, 2, "here", 0)
+    shown.attempt_ended(C, status(C, seconds=60), will_retry=False)
+
+    assert "3 of 3 runs" in picture(shown)
+    assert "waiting" not in picture(shown)

@@ -309,7 +309,7 @@ def _read_notebook(root: Path, name: str) -> _Notebook:
 
 
 def _place(store: str, root: Path) -> str:
-    return store if "://" in store else str(root / store)
+    return store if "://" in store else str(root / Path(store).expanduser())
 
 
 def _output_problems(folder: Path, runs: int) -> list[LabError]:

@@ -94,6 +94,10 @@ class Parameter:
             return f"Give one of: {', '.join(map(repr, self.accepted.choices))}."
         if isinstance(value, str) and self.accepted.kinds & {int, float} and _is_number(value):
             return f"Write {value} as a number: no quotes, and exponents as in 1.0e+6."
+        if self.accepted.kinds == {bool}:
+            return "Write true or false."
+        if str in self.accepted.kinds and isinstance(value, int | float):
+            return "Put it in quotes, which make it text."
         return f"Give a value of type {self.annotation}."
 
 

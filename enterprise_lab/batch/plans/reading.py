@@ -27,6 +27,12 @@ __all__ = ["MOST_BYTES", "PlanFile", "Scalar", "read_plan"]
 MOST_BYTES = 250_000
 """Of a plan file: a thousand runs, one by one. More are a matrix, not a list."""
 _LONGEST_REASON = 200
+_WRONG_SHAPES = {
+    "model_type": "it should be a mapping, a line `key: value` for each key",
+    "dict_type": "it should be a mapping, such as {name: value}",
+    "list_type": "it should be a list, such as [value, value]",
+}
+"""What pydantic says in words of Python."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,16 @@ def _document(path: Path, text: str) -> Document:
     except yaml_lines.BadYAMLError as error:
         line = f", line {error.line}" if error.line else ""
         reason = error.reason.partition("\n")[0].rstrip(".")[:_LONGEST_REASON]
-        problem = LabError(f"{path.name}{line}: not YAML: {reason}.", "Mend the syntax there.")
+        problem = LabError(f"{path.name}{line}: not YAML: {reason}.", _yaml_mend(reason))
         raise PlanError(path, [problem]) from None
+
+
+def _yaml_mend(reason: str) -> str:
+    if "\\t" in reason:
+        return "Indent with spaces: YAML knows no tabs."
+    if "unexpected end of stream" in reason:
+        return "Close the quote or bracket that is still open."
+    return "Mend the syntax there: quotes, brackets, and the spaces before the keys."
 
 
 def _sound_part(
@@ -165,7 +179,8 @@ def _shape_problem(path: Path, document: Document, detail: ErrorDetails) -> LabE
         mend = f"Write a mapping with the keys {', '.join(_model_at(location).model_fields)}."
     if detail["type"] == "string_pattern_mismatch":
         return LabError(f"{where}: it cannot be {str(detail['input'])[:60]!r}.", mend)
-    return LabError(f"{where}: {detail['msg'][0].lower()}{detail['msg'][1:]}.", mend)
+    said = _WRONG_SHAPES.get(detail["type"], f"{detail['msg'][0].lower()}{detail['msg'][1:]}")
+    return LabError(f"{where}: {said}.", mend)
 
 
 def _model_at(location: Location) -> type[Part]:

@@ -47,6 +47,16 @@ def test_a_sound_plan_gives_its_runs_with_defaults_filled_in(workshop: Workshop)
     assert not workshop.runs.exists()
 
 
+def test_a_store_may_be_below_the_home_folder(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(workshop.root / "home"))
+    workshop.notebook()
+    workshop.plan(store="~/results")
+
+    assert check_plan(workshop.plan_path).store == str(workshop.root / "home" / "results")
+
+
 def test_the_run_id_follows_code_and_parameters_and_nothing_else(workshop: Workshop) -> None:
     def run_id(*code: str, **parameters: Any) -> str:
         workshop.notebook(*code)

@@ -74,6 +74,10 @@ def problems_of(folder: Path, text: str) -> list[str]:
             "name: p\nruns: [{notebook: a.ipynb, parameters: {1: 2}}]\n",
             ["runs[0].parameters", "valid string"],
         ),
+        ("name: 'p\nruns: []\n", ["not YAML", "Close the quote"]),
+        ("name: p\nruns:\n\t- notebook: a.ipynb\n", ["line 3", "with spaces"]),
+        ("- a\n", ["line 1", "it should be a mapping"]),
+        ("name: p\nruns: [{notebook: a.ipynb, matrix: {x: 1}}]\n", ["it should be a list"]),
         ("name: p\nruns: &a [*a]\n", ["line 2", "not YAML", "an alias stands here"]),
         (
             "name: p\nruns: [{notebook: a.ipynb, parameters: {x: 1, x: 2}}]\n",
