@@ -81,6 +81,7 @@ class _Session:
         self._under_way: set[str] = set()
         self._lost_on: dict[str, list[str]] = defaultdict(list)
         self._error: BaseException | None = None
+        self._looked = self._progressed = time.monotonic()
         self._old = self._attempts_of_the_gone()
         busy = ledger.running()
         left = [run for run in batch.runs if not self._is_settled(run)]
@@ -91,20 +92,26 @@ class _Session:
         """Run until nothing is left to do, or to wait for."""
         self._see_machines()
         self._require_machines()
-        looked = progressed = time.monotonic()
         while self._is_going_on():
-            started = not self._stop.asked and self._start_what_fits()
-            now = time.monotonic()
-            if started or self._under_way or not self._todo:
-                progressed = now
-            elif now - progressed > PATIENCE_SECONDS:
-                self._require_machines()
-            if now - looked > LOOK_SECONDS and not self._stop.asked:
-                self._look()
-                looked = time.monotonic()
-            self._listen_up()
+            try:
+                if not self._stop.asked:
+                    self._go_on()
+                self._listen_up()
+            except Exception as error:  # what is under way is ended first, and kept
+                self._give_up(error)
         if self._error:
             raise self._error
+
+    def _go_on(self) -> None:
+        started = self._start_what_fits()
+        now = time.monotonic()
+        if started or self._under_way or not self._todo:
+            self._progressed = now
+        elif now - self._progressed > PATIENCE_SECONDS:
+            self._require_machines()
+        if now - self._looked > LOOK_SECONDS:
+            self._look()
+            self._looked = time.monotonic()
 
     def _is_going_on(self) -> bool:
         left = not self._stop.asked and (self._todo or self._elsewhere)
@@ -136,9 +143,9 @@ class _Session:
                 self._slots.give(place)
                 self._elsewhere.append(run)
                 continue
+            Thread(target=self._make, args=(run, attempt, place), daemon=True).start()
             self._under_way.add(run.run_id)
             self._listen.attempt_started(run, attempt, place.node, place.slot)
-            Thread(target=self._make, args=(run, attempt, place), daemon=True).start()
             started = True
         return started
 
@@ -221,6 +228,9 @@ class _Session:
         """Stop the batch for an error that is no attempt's own."""
         self._under_way.discard(run.run_id)
         self._slots.give(place)
+        self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
         self._error = self._error or error
         self._stop.ask(f"the runner had to stop: {error}")
 

@@ -331,6 +331,29 @@ def test_results_that_cannot_be_kept_stop_the_batch_and_leave_nothing(
     assert states(store)["r0"] == [State.CANCELLED, State.SUCCEEDED]
 
 
+def test_a_store_or_a_cluster_that_breaks_is_told_once_all_has_ended(
+    store: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> Sequence[Node]:
+        raise LabError("It is away.", "Wait.")
+
+    def play(_: str, job: Job) -> State | None:
+        if job.run_id == "r0":
+            monkeypatch.setattr(engine, "nodes", away)
+            return State.SUCCEEDED
+        return None
+
+    engine = Played(play)
+    with pytest.raises(LabError, match="It is away"):
+        run(batch_of("r0", "r1", "r2"), engine, store)
+
+    ended = attempts(store, "tiny")
+    assert {run_id: all_[-1].state for run_id, all_ in ended.items()} == {
+        run_id: State.SUCCEEDED if run_id == "r0" else State.CANCELLED for run_id in ended
+    }
+    assert ended["r1"][0].ended.error == "the runner had to stop: It is away. Wait."
+
+
 def test_a_broken_engine_is_told_once_all_has_ended(store: Directory) -> None:
     engine = Played(lambda _, job: RuntimeError("bug") if job.run_id == "r0" else None)
 
@@ -343,7 +366,7 @@ def test_a_broken_engine_is_told_once_all_has_ended(store: Directory) -> None:
 def test_an_attempt_taken_for_lost_is_made_again(store: Directory) -> None:
     def sweep(_: str, job: Job) -> State:
         if job.attempt == 1:
-            store.sweep("tiny/.work", ())
+            store.sweep("tiny/.work", set)
         return State.SUCCEEDED
 
     diary = run(batch_of("r"), Played(sweep), store)
