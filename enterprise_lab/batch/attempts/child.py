@@ -1,13 +1,14 @@
 """One attempt in a process of its own: execute a notebook with papermill, then say how it ended.
 
 The working folder is the attempt's. Standard input is a pipe that stays open as long as the
-supervisor lives: when it closes, the attempt is nobody's and ends at once.
+supervisor lives: when it closes, the attempt is nobody's, ends at once and leaves nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import shutil
 import sys
 import traceback
@@ -53,14 +54,14 @@ def make(report: int, job: Any, folder: str, sockets: str, marker: str) -> NoRet
     except BaseException:
         traceback.print_exc()
     finally:
-        shutil.rmtree(sockets, ignore_errors=True)  # the supervisor may be gone
+        _tidy(folder, sockets)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
 def _run(report: int, job: Job, folder: str, sockets: str, marker: str) -> None:
-    Thread(target=_end_with_the_supervisor, args=(marker, sockets), daemon=True).start()
+    Thread(target=_end_with_the_supervisor, args=(marker, folder, sockets), daemon=True).start()
     os.chdir(folder)
     os.environ[processes.MARKER] = marker
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # a kernel's warning about its debugger
@@ -73,11 +74,18 @@ def _run(report: int, job: Job, folder: str, sockets: str, marker: str) -> None:
     say(outcome=_Execution(job, Path(sockets), lambda event: say(event=event)).outcome())
 
 
-def _end_with_the_supervisor(marker: str, sockets: str) -> None:
+def _end_with_the_supervisor(marker: str, folder: str, sockets: str) -> None:
     os.read(0, 1)
     processes.kill(marker)
-    shutil.rmtree(sockets, ignore_errors=True)
+    _tidy(folder, sockets)
     os._exit(1)
+
+
+def _tidy(folder: str, sockets: str) -> None:
+    shutil.rmtree(sockets, ignore_errors=True)
+    is_nobodys = select.select([0], [], [], 0)[0]
+    if is_nobodys:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Execution:

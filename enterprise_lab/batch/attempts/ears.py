@@ -53,9 +53,11 @@ class Ears:
                 self._take_in(chunk)
 
     def listen_to_the_rest(self) -> None:
-        """Take in what is left in the pipes, whoever may still hold them open."""
-        while self._selector.get_map() and self._selector.select(0):
-            self.listen(0)
+        """Take in what is left in the pipes, whoever may still hold them open.
+
+        Each is read once, which empties it: one who writes on and on is not waited for.
+        """
+        self.listen(0)
 
     def _take_in(self, chunk: bytes) -> None:
         self.over = self.over or not chunk

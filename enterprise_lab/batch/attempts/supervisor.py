@@ -161,7 +161,8 @@ class _Attempt:
                 finally:
                     processes.kill(marker, child.process)
                 ears.listen_to_the_rest()
-            exit_code = child.exit_code()
+            # One that can't be killed, as its disk or driver hangs, is not waited for.
+            exit_code = None if lives(child.process) else child.exit_code()
         finally:
             child.close()
         return cut or _tell_apart(self._outcome, exit_code, memory_watch.kills() > killed_before)

@@ -296,7 +296,13 @@ supervise(Job.model_validate_json(sys.stdin.read()), Path(sys.argv[1]), Stop(), 
 
 
 @pytest.mark.parametrize("also", ["alone", "child and nursery"])
-def test_a_supervisor_that_is_killed_leaves_no_kernel(tmp_path: Path, also: str) -> None:
+def test_a_supervisor_that_is_killed_leaves_no_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also: str
+) -> None:
+    folder = tmp_path / "folder"
+    work = folder / "work"
+    work.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(folder))
     code = (
         SLEEP
         if also == "alone"
@@ -305,7 +311,7 @@ def test_a_supervisor_that_is_killed_leaves_no_kernel(tmp_path: Path, also: str)
         .replace("subprocess.run", "# ")
     )
     killed = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, str(tmp_path)],
+        [sys.executable, "-c", SUPERVISOR, str(work)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -314,7 +320,7 @@ def test_a_supervisor_that_is_killed_leaves_no_kernel(tmp_path: Path, also: str)
     assert killed.stdin
     killed.stdin.write(job(code).model_dump_json())
     killed.stdin.close()
-    told = tmp_path / "told"
+    told = work / "told"
     wait_for(told.exists)
     kernel, near, child = map(int, told.read_text().split())
     nursery = psutil.Process(child).ppid()
@@ -326,6 +332,8 @@ def test_a_supervisor_that_is_killed_leaves_no_kernel(tmp_path: Path, also: str)
 
     lived = [kernel, child, nursery, *([near] if near > 1 else [])]
     wait_for(lambda: not any(map(is_alive, lived)))
+    if also == "alone":
+        wait_for(lambda: not any(folder.iterdir()))
 
 
 def test_a_nursery_that_is_killed_is_replaced_and_its_children_live_on(tmp_path: Path) -> None:
