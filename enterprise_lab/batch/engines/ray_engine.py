@@ -347,6 +347,7 @@ def _station(ray: Any, node_id: str) -> Any:
     actor = ray.remote(
         num_cpus=0,
         max_restarts=0,
+        max_task_retries=-1,  # a call that gets lost on its way is made again
         max_concurrency=THREADS,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
     )

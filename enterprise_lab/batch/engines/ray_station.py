@@ -7,6 +7,7 @@ reader says that it has it, so that a reply may get lost on the way.
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from pathlib import Path
 from threading import Condition
 from typing import TypeAlias
 
+import psutil
+
 import enterprise_lab
 from enterprise_lab.batch import attempt
 from enterprise_lab.batch.attempt import Ended, Event, Job
@@ -30,6 +33,8 @@ THREADS = 4
 """Of a station: one waits for news, the others take what comes."""
 NEWS_SECONDS = 1.0
 """A call for news returns after so long without any."""
+_OF_RAY = ("OMP_NUM_THREADS", "PYTHONBREAKPOINT")
+"""Variables that Ray sets in its processes, the first to 1: kernels would compute on one core."""
 _FILES = (attempt.NOTEBOOK, attempt.RECORDS, attempt.STDOUT, attempt.EVENTS)
 
 
@@ -81,7 +86,9 @@ class Station:
 
     def __init__(self) -> None:
         _let_interrupts_through()
+        _forget_rays_variables()
         self._engine = LocalEngine()
+        self._begun: set[int] = set()
         self._stops: dict[int, Stop] = {}
         self._news: list[News] = []
         self._dropped = 0
@@ -92,8 +99,12 @@ class Station:
         return self._engine.nodes()[0], kit()
 
     def begin(self, number: int, job: Job) -> None:
-        """Start an attempt; the rest is news."""
+        """Start an attempt; the rest is news. Asked again, as Ray may, it does nothing."""
         _let_interrupts_through()
+        with self._heard:
+            if number in self._begun:
+                return
+            self._begun.add(number)
         stop = self._stops.setdefault(number, Stop())  # it may have come first
         try:
             folder = tempfile.TemporaryDirectory(prefix="elab-", ignore_cleanup_errors=True)
@@ -141,3 +152,11 @@ class Station:
 def _let_interrupts_through() -> None:
     """Undo in this thread, and what it starts, that Ray's processes are deaf to interrupts."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _forget_rays_variables() -> None:
+    """Undo what Ray has set that this process was not started with."""
+    given = psutil.Process().environ()
+    for name in _OF_RAY:
+        if name not in given:
+            os.environ.pop(name, None)

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import psutil
 import pytest
 
 import enterprise_lab
@@ -136,7 +137,7 @@ def test_an_address_where_no_cluster_is_is_told_at_once() -> None:
 
 
 def test_what_listens_but_is_no_cluster_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "CONNECT_SECONDS", 3)
+    monkeypatch.setattr(ray_engine, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(LabError, match=f"What is at {address} is no Ray cluster"):
@@ -161,7 +162,11 @@ def test_machines_are_listed_with_their_gpus(engine: RayEngine) -> None:
 def test_attempts_end_as_anywhere(
     engine: RayEngine, plain: str, with_gpus: str, tmp_path: Path
 ) -> None:
-    seen = "import os\nprint(label, os.environ['CUDA_VISIBLE_DEVICES'], os.nice(0))"
+    seen = (
+        "import os\n"
+        "print(label, os.environ['CUDA_VISIBLE_DEVICES'], os.nice(0))\n"
+        "print(os.environ.get('OMP_NUM_THREADS'))"
+    )
     stopped = Made(engine, plain, tmp_path / "stopped", SLEEP)
     late = Made(engine, with_gpus, tmp_path / "late", SLEEP, deadline_seconds=8)
     success = Made(
@@ -174,7 +179,7 @@ def test_attempts_end_as_anywhere(
     stopped.stop.ask("it is enough")
 
     assert (success.ended().state, success.ended().error) == (State.SUCCEEDED, "")
-    assert "two 1 0\n" in success.log()
+    assert f"two 1 0\n{os.environ.get('OMP_NUM_THREADS')}\n" in success.log()
     assert sorted(path.name for path in success.work.iterdir()) == [
         "events.jsonl", "notebook.ipynb", "records.jsonl", "stdout.log",
     ]  # fmt: skip
@@ -241,7 +246,7 @@ class _Heard(Listener):
         self.cancelled |= status.state == State.CANCELLED and will_retry
 
 
-def test_a_killed_driver_leaves_no_process(cluster: Any, workshop: Workshop) -> None:
+def test_a_killed_driver_leaves_no_process_and_no_folder(cluster: Any, workshop: Workshop) -> None:
     workshop.notebook(WAIT)
     runs = [{
         "notebook": "tiny.ipynb",
@@ -251,11 +256,14 @@ def test_a_killed_driver_leaves_no_process(cluster: Any, workshop: Workshop) -> 
     workshop.plan(runs=runs)
     driver = elab(workshop, cluster)
     wait_for(lambda: len(pids(workshop.root)) == 4)
+    folders = {Path(psutil.Process(pid).cwd()) for pid in pids(workshop.root)}
+    assert len(folders) == 2
 
     driver.kill()
     driver.communicate()
 
     wait_for(lambda: not any(map(is_alive, pids(workshop.root))))
+    wait_for(lambda: not any(folder.exists() for folder in folders))
 
 
 def test_a_machine_with_another_kit_is_refused(
