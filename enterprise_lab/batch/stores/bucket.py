@@ -12,7 +12,7 @@ import mimetypes
 import os
 import tempfile
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -110,7 +110,7 @@ class Bucket:
         """Make an empty folder of this machine to work in, for what is then published."""
         return self._here.scratch(name)
 
-    def sweep(self, below: str, keep: Collection[str]) -> None:
+    def sweep(self, below: str, keep: Callable[[], Collection[str]]) -> None:
         """Remove this machine's scratch folders right below a name, but those called so."""
         self._here.sweep(below, keep)
 

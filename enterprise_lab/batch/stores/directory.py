@@ -99,12 +99,14 @@ class Directory:
             folder.mkdir(parents=True)
             return folder
 
-    def sweep(self, below: str, keep: Collection[str]) -> None:
+    def sweep(self, below: str, keep: Callable[[], Collection[str]]) -> None:
         """Remove what is at work right below a name, but what is called so."""
         folder = self._top / below
         with suppress(OSError):
-            for one in list(folder.iterdir()):
-                if one.name in keep:
+            there = list(folder.iterdir())
+            kept = keep()
+            for one in there:
+                if one.name in kept:
                     continue
                 if one.is_dir():
                     shutil.rmtree(one, ignore_errors=True)

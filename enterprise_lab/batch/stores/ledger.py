@@ -223,7 +223,10 @@ class Ledger:
             claims = _read_claims(self._store, _open(self._store.names(self._name)))
             for gone in registered - live - {one.runner for one in claims.values()}:
                 self._presence.forget(gone)
-            self._store.sweep(self._work, live)
+            self._store.sweep(self._work, self._live_now)
+
+    def _live_now(self) -> set[str]:
+        return self.live(one.name for one in self._presence.registered())
 
     def _hear(self, run_id: str, *statuses: Status) -> None:
         with self._hearing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -50,8 +50,11 @@ class Store(Protocol):
     def scratch(self, name: str) -> Path:
         """Make an empty folder of this machine to work in, for what is then published."""
 
-    def sweep(self, below: str, keep: Collection[str]) -> None:
-        """Remove this machine's scratch folders right below a name, but those called so."""
+    def sweep(self, below: str, keep: Callable[[], Collection[str]]) -> None:
+        """Remove this machine's scratch folders right below a name, but those called so.
+
+        `keep` is asked once it is known which are there: one made later is left alone.
+        """
 
 
 def open_store(url: str) -> Store:

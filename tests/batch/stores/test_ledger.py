@@ -217,7 +217,7 @@ def test_who_finds_its_folder_swept_away_starts_anew(store: Directory) -> None:
     book._presence.beat()
     assert book.claim(RUN) == 1
     work = book.scratch("abc", 1)
-    store.sweep("tiny/.work", ())
+    store.sweep("tiny/.work", set)
 
     assert not book.finish("abc", 1, work, status_of("abc", 1, book.runner, State.SUCCEEDED))
     assert book.claim(RUN) == 2
@@ -304,7 +304,7 @@ class Interleaved:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def sweep(self, below: str, keep: Collection[str]) -> None:  # noqa: ARG002
+    def sweep(self, below: str, keep: Callable[[], Collection[str]]) -> None:  # noqa: ARG002
         self.before_each()
 
 

@@ -204,16 +204,28 @@ class TestStore:
     def test_a_sweep_keeps_what_is_called(self, store: Store) -> None:
         kept, gone = store.scratch("tiny/.work/me/x"), store.scratch("tiny/.work/you/x")
 
-        store.sweep("tiny/.work", {"me"})
+        store.sweep("tiny/.work", lambda: {"me"})
         assert (kept.is_dir(), gone.exists()) == (True, False)
 
-        store.sweep("tiny/.work", ())
+        store.sweep("tiny/.work", set)
         assert not kept.parent.parent.exists()
+
+    def test_a_sweep_spares_who_comes_in_the_middle(self, store: Store) -> None:
+        gone = store.scratch("tiny/.work/gone/x")
+        come: list[Path] = []
+
+        def keep() -> set[str]:
+            come.append(store.scratch("tiny/.work/new/x"))
+            return set()
+
+        store.sweep("tiny/.work", keep)
+
+        assert (come[0].is_dir(), gone.exists()) == (True, False)
 
     def test_a_sweep_in_the_middle_loses_nothing(self, store: Store) -> None:
         def sweep() -> None:
             for _ in range(15):
-                store.sweep("tiny/.work", ())
+                store.sweep("tiny/.work", set)
                 time.sleep(0.002)
 
         sweeper = threading.Thread(target=sweep)
