@@ -163,7 +163,7 @@ def _total_in_words(total: Total) -> str:
     if total.unknown == total.runs:
         usd = f" and {format_usd(total.usd.high)}" if total.usd else ""
         most = f"{format_seconds(total.seconds.high)}{usd}"
-        return f"Nothing is known yet of {left}; their deadlines end them after {most} at most."
+        return f"Nothing is known yet of {left}; {most} at most, by the deadlines."
     parts = [f"{format_seconds(total.seconds.value)}{_around(total.seconds, 's')}"]
     if total.gpu_hours.high:
         parts.append(f"{total.gpu_hours.value:.3g} GPU-hours")
@@ -173,7 +173,7 @@ def _total_in_words(total: Total) -> str:
     if total.unknown:
         said += f" Of {total.unknown} of them nothing is known: they count as nothing."
     if total.unbounded:
-        said += f" At the high end {total.unbounded} count with their deadlines."
+        said += f" The high end has the deadlines of {total.unbounded}."
     return said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -78,7 +79,7 @@ def check(
 
     with _problems_as_json(as_json), _engine(engine, address) as machines:
         batch = _checked(plan, store, slots, machines)
-        results = collect(batch, open_store(batch.store))
+        results = _as_predicted_now(batch, collect(batch, open_store(batch.store)))
         total = _left(batch, results, machines)
     over = _over(total, max_usd, max_hours)
     if as_json:
@@ -274,6 +275,14 @@ def _earlier(store: str, name: str) -> Iterator[Status]:
 
     for attempts in ledger.attempts(open_store(store), name).values():
         yield from attempts
+
+
+def _as_predicted_now(batch: Batch, results: Sequence[Result]) -> list[Result]:
+    """Put what is predicted of the runs in place of what was before they were first made."""
+    return [
+        replace(one, predicted=run.predicted, usd_per_hour=run.usd_per_hour)
+        for one, run in zip(results, batch.runs, strict=True)
+    ]
 
 
 def _left(batch: Batch, results: Sequence[Result], machines: Engine) -> Total:

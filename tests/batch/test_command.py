@@ -90,6 +90,7 @@ def test_a_batch_is_run_reported_and_told_to_programs(workshop: Workshop) -> Non
 
     code, said = answer("check", plan)
     assert (code, said["predicted"]["runs"]) == (0, 0)
+    assert "earlier run of the same" in said["runs"][0]["predicted"]["source"]
 
 
 def test_a_run_that_fails_is_told_and_can_be_reported_again(workshop: Workshop) -> None:
