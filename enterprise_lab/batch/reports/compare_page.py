@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from matplotlib.axes import Axes
@@ -67,12 +67,22 @@ def change_text(metric: MetricChange, change: Change) -> str:
 
 
 def _summary(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Name the metrics by what is to be said of them, the worst first."""
+    """Name the metrics by what is to be said of them, over all pairs, then of single ones."""
+    overall, single = (lambda m: [m.overall]), (lambda m: m.pairs)
     groups = [
-        (verdict, [_label(m) for m in comparison.metrics if m.overall.verdict == verdict])
-        for verdict in Verdict
+        *((f"{v} over all pairs", _having(comparison.metrics, overall, v)) for v in _TOLD),
+        *((f"{v} in single pairs", _having(comparison.metrics, single, v)) for v in _TOLD),
+        *((f"{v} over all pairs", _having(comparison.metrics, overall, v)) for v in _HOLLOW),
     ]
-    return [(str(verdict), names) for verdict, names in groups if names]
+    return [(said, names) for said, names in groups if names]
+
+
+def _having(
+    metrics: Sequence[MetricChange],
+    changes: Callable[[MetricChange], Sequence[Change]],
+    verdict: Verdict,
+) -> list[str]:
+    return [_label(m) for m in metrics if any(c.verdict == verdict for c in changes(m))]
 
 
 def _label(metric: MetricChange) -> str:

@@ -215,6 +215,10 @@ def test_runs_that_fail_now_or_are_in_one_batch_only_are_listed() -> None:
     assert found.pairs == 2
 
 
+def _head(page: str) -> str:
+    return " ".join(BeautifulSoup(page, "html.parser").header.text.split())
+
+
 def test_one_pair_that_is_worse_or_fails_now_makes_the_batch_worse() -> None:
     rng = np.random.default_rng(4)
     before, after = (noisy_batch(rng, 12, spread=True, metrics=1) for _ in "ab")
@@ -224,6 +228,7 @@ def test_one_pair_that_is_worse_or_fails_now_makes_the_batch_worse() -> None:
     assert not compare(before, after).is_worse
     assert not one_slow.worse
     assert one_slow.is_worse
+    assert "worse in single pairs: Part0 time" in _head(compare_page(one_slow, "a", "b"))
     assert compare([result(x=1)], [result(x=1, state=State.FAILED)]).is_worse
     assert not compare([result(x=1, state=State.FAILED)], [result(x=1)]).is_worse
 
