@@ -20,6 +20,7 @@ from enterprise_lab.batch.stores import ledger
 from enterprise_lab.batch.stores.store import Store, open_store
 from enterprise_lab.batch.terminal import Display
 from enterprise_lab.batch.termination import TERMINATED, notices
+from enterprise_lab.errors import LabError
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,34 @@ def run(
         with Display(console, names, todo) as display:
             run_batch(batch, engine, store, stop, display)
         results = collect(batch, store)
-        report = "" if noticed.exit_code == TERMINATED else _report(batch, store, results, mlflow)
+        report = "" if noticed.exit_code == TERMINATED else _report(batch, store, results)
     tables.show_results(console, results, ledger.running(store, batch.name))
     if report:
         console.print(f"report: {report}", soft_wrap=True, markup=False)
+    is_logged = not (report and mlflow) or _track(batch, store, results, mlflow, console)
     if noticed.exit_code is None:
-        return Done(results, int(any(one.state != State.SUCCEEDED for one in results)), report)
+        is_done = is_logged and all(one.state == State.SUCCEEDED for one in results)
+        return Done(results, int(not is_done), report)
     console.print(
         f"Stopped: {stop.reason}. The same command goes on where this one stopped.", markup=False
     )
     return Done(results, noticed.exit_code, report)
 
 
-def _report(batch: Batch, store: Store, results: list[Result], mlflow: str | None) -> str:
+def _report(batch: Batch, store: Store, results: list[Result]) -> str:
     write_table(batch.name, store, results)
-    if mlflow:
-        from enterprise_lab.batch.reports.tracking import track
-
-        track(results, mlflow, batch.name, store)
     return write_report(batch, store)
+
+
+def _track(
+    batch: Batch, store: Store, results: list[Result], mlflow: str, console: Console
+) -> bool:
+    """Log the runs to MLflow; say so where that can't be done, which undoes no run."""
+    from enterprise_lab.batch.reports.tracking import track
+
+    try:
+        track(results, mlflow, batch.name, store)
+    except LabError as error:
+        console.print(f"{error.problem}\n{error.remedy}", soft_wrap=True, markup=False)
+        return False
+    return True

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from enterprise_lab.batch.attempt import State
+from enterprise_lab.batch.reports import tracking
 from enterprise_lab.batch.stores.directory import Directory
 from enterprise_lab.batch.stores.ledger import Ledger
 from enterprise_lab.cli import app
@@ -133,6 +134,22 @@ def test_a_run_that_fails_now_is_worse(tmp_path: Path) -> None:
 
     assert elab("compare", tmp_path / "a", tmp_path / "b").exit_code == 1
     assert elab("compare", tmp_path / "b", tmp_path / "a").exit_code == 0
+
+
+def test_a_tracking_server_that_refuses_costs_no_results(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LabError("Runs can't be logged.", "Give the URI of a server.")
+
+    monkeypatch.setattr(tracking, "track", refuse)
+    workshop.notebook()
+
+    done = elab("run", workshop.plan(), "--mlflow", "http://nowhere")
+
+    assert done.exit_code == 1
+    assert "Runs can't be logged." in done.stdout
+    assert (workshop.runs / "tiny" / "report" / "index.html").is_file()
 
 
 def test_an_address_without_a_cluster_is_refused(workshop: Workshop) -> None:
