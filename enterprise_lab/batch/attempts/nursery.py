@@ -66,6 +66,7 @@ class Nursery:
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._has_borne = False
 
     def start(self) -> None:
         """Start its process, so that it is ready when the first child is wanted."""
@@ -87,9 +88,11 @@ class Nursery:
         with self._lock:
             if self._socket and self._process:
                 self._socket.close()
+                if not self._has_borne:  # it may still be at its imports, and has nothing to tidy
+                    self._process.kill()
                 try:
                     self._process.wait(_DEATH_SECONDS)
-                except subprocess.TimeoutExpired:  # it may still be at its imports
+                except subprocess.TimeoutExpired:
                     _end(self._process)
                 self._socket = self._process = None
 
@@ -130,6 +133,7 @@ class Nursery:
     def _wish(self, wish: bytes, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
         """Ask the process for a child; return the process that was asked."""
         connection, process = self._connect()
+        self._has_borne = True
         try:
             socket.send_fds(connection, [_LENGTH.pack(len(wish))], descriptors)
             connection.sendall(wish)
