@@ -123,7 +123,7 @@ def _estimated(
         )
     if chip.is_processor:
         memory += _PROCESS_BYTES + _LIBRARIES_BYTES
-    source = f"the estimator, for {place.devices} x {chip.name}"
+    source = f"the estimator, of the steps alone, for {place.devices} x {chip.name}"
     if "steps" not in given:
         return Predicted(memory_bytes=memory, source=source)
     return _whole(step.scaled(given["steps"], "s", "steps"), memory, source)

@@ -23,7 +23,7 @@ from enterprise_lab.batch.reports.comparison import (
     words,
 )
 from enterprise_lab.batch.reports.provenance import provenance
-from enterprise_lab.batch.reports.results import OWN_METRICS, Result
+from enterprise_lab.batch.reports.results import OWN_METRICS, RUN_MEMORY, Result
 from enterprise_lab.measure.records import Origin, Record
 
 _LOW_UNITS = {"s", "B", "J", "Wh", "kWh"}
@@ -114,10 +114,14 @@ class Comparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether anything got worse: a metric over all pairs, one pair, or a run's success."""
+        """Whether anything got worse: a metric over all pairs, one pair, or a run's success.
+
+        Peak memory only over all pairs: it is sampled, and one run's peak may be missed.
+        """
+        pairs = [pair for m in self.metrics if m.metric != RUN_MEMORY for pair in m.pairs]
         return (
             bool(self.worse)
-            or any(pair.verdict == Verdict.WORSE for m in self.metrics for pair in m.pairs)
+            or any(pair.verdict == Verdict.WORSE for pair in pairs)
             or any(fate.a == State.SUCCEEDED for fate in self.fates)
         )
 
@@ -184,7 +188,7 @@ def is_better_low(metric: str, unit: str) -> bool | None:
 
 
 def _latest(results: Sequence[Result]) -> list[Result]:
-    """Keep one run of each notebook, parameters and device: the last success, else the last."""
+    """Keep the newest run of each notebook, parameters and device; a cancelled one only alone."""
     kept: dict[_Key, Result] = {}
     for result in results:
         if result.status is None:
@@ -201,7 +205,7 @@ def _latest(results: Sequence[Result]) -> list[Result]:
 def _rank(result: Result) -> tuple[bool, float]:
     status = result.status
     assert status is not None
-    return result.state == State.SUCCEEDED, status.ended.started.timestamp()
+    return result.state != State.CANCELLED, status.ended.started.timestamp()
 
 
 def _common_names(a: Sequence[Result], b: Sequence[Result]) -> dict[str, set[str]]:

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from enterprise_lab.batch.attempt import Scalar, State
 from enterprise_lab.batch.reports.compare import Comparison, Verdict, compare, is_better_low
 from enterprise_lab.batch.reports.compare_page import compare_page
-from enterprise_lab.batch.reports.results import Result, own_records
+from enterprise_lab.batch.reports.results import RUN_MEMORY, Result, own_records
 from enterprise_lab.measure.records import Origin, Record
 
 from ..past import figure, run, status
@@ -233,16 +233,35 @@ def test_one_pair_that_is_worse_or_fails_now_makes_the_batch_worse() -> None:
     assert not compare([result(x=1, state=State.FAILED)], [result(x=1)]).is_worse
 
 
-def test_the_newest_success_of_a_store_with_old_ones_is_compared() -> None:
+def test_the_newest_of_a_store_with_old_ones_is_compared() -> None:
     store = [
         result(x=1, code="01d", seconds=5),
         result(x=1, code="new", seconds=7, minutes=5),
-        result(x=1, code="newer", state=State.FAILED, seconds=9, minutes=9),
+        result(x=1, code="newer", state=State.CANCELLED, seconds=9, minutes=9),
     ]
+    broken = result(x=1, code="newest", state=State.FAILED, minutes=12)
 
     (run_time,) = compare(store, store).metrics
+    (fate,) = compare(store, [*store, broken]).fates
 
     assert run_time.pairs[0].a == pytest.approx(7)
+    assert (fate.a, fate.b) == (State.SUCCEEDED, State.FAILED)
+
+
+def test_a_missed_peak_of_one_run_is_no_reason_to_fail() -> None:
+    def peaks(*megabytes: float) -> list[Result]:
+        return [
+            result(figure(RUN_MEMORY, one * 1e6, "B", Origin.MEASURED), x=x)
+            for x, one in enumerate(megabytes)
+        ]
+
+    others = [300.0 + x % 3 for x in range(12)]
+
+    found = compare(peaks(320, *others), peaks(360, *others[1:], 301.0))
+
+    (peak,) = (m for m in found.metrics if m.metric == RUN_MEMORY)
+    assert peak.pairs[0].verdict == Verdict.WORSE
+    assert not found.is_worse
 
 
 def test_a_batch_on_another_device_is_paired_and_several_devices_are_kept_apart() -> None:
