@@ -180,7 +180,7 @@ def kind_of(process: psutil.Process) -> str:
         if "ipykernel" in words:
             return KERNEL
         parent = process.parent()
-        is_fork = parent and "batch.nursery" in " ".join(parent.cmdline())
+        is_fork = parent and "attempts.nursery" in " ".join(parent.cmdline())
         return CHILD if is_fork else NURSERY
     except psutil.Error:
         return "gone"
