@@ -96,7 +96,14 @@ class Directory:
         with self._writing():
             folder = self._top / name
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            for tries_left in reversed(range(_SWEPT_AT_MOST)):
+                try:
+                    folder.mkdir(parents=True)
+                except (FileNotFoundError, FileExistsError):
+                    if not tries_left:
+                        raise
+                else:
+                    break
             return folder
 
     def sweep(self, below: str, keep: Callable[[], Collection[str]]) -> None:
@@ -128,7 +135,8 @@ class Directory:
                         placed = place(aside, target)
                     finally:
                         aside.unlink(missing_ok=True)
-                except FileNotFoundError:
+                except (FileNotFoundError, FileExistsError):
+                    # A sweep took the folder; FileExistsError where that was while it was made.
                     if not tries_left:
                         raise
                 else:
