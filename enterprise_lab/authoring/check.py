@@ -88,7 +88,7 @@ def _stored_solution_faults(lab: Lab, source: NotebookNode) -> Iterator[tuple[st
 
 def _solution_faults(lab: Lab, source: NotebookNode) -> Iterator[tuple[str, str]]:
     try:
-        executed = run(lab, source)
+        executed = run(lab, notebooks.quick(source))
     except LabError as error:
         yield f"The solution cannot be run: {error.problem}", error.remedy
         return
@@ -133,7 +133,7 @@ def _leak_faults(source: NotebookNode, student: NotebookNode) -> Iterator[tuple[
 
 def _stub_faults(lab: Lab, student: NotebookNode) -> Iterator[tuple[str, str]]:
     try:
-        executed = run(lab, student)
+        executed = run(lab, notebooks.quick(student))
     except LabError as error:
         yield f"The student notebook cannot be run: {error.problem}", error.remedy
         return

@@ -80,7 +80,7 @@ class _Grader:
         released, source = self._notebooks(lab)
         notebook, remarks = mend(submission.notebook, released, source)
         try:
-            executed = self._course.autograde(alias, lab, notebook)
+            executed = self._course.autograde(alias, lab, notebooks.quick(notebook))
         except NbgraderError as error:
             points, outcomes = {}, [f"could not be graded: {error.problem}"]
         else:

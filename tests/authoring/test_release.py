@@ -144,3 +144,19 @@ def test_a_file_that_cannot_be_written_is_named_and_stays(tmp_path):
     with pytest.raises(LabError, match="taken cannot be written: "):
         write_whole(tmp_path / "taken", "text")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_lab_is_checked_in_its_quick_profile_and_the_notebook_stays_as_it_was(tmp_path):
+    cells = [
+        new_code_cell('profile = "laptop"', metadata={"tags": ["parameters"]}),
+        new_code_cell("print(profile)"),
+    ]
+    slow = new_notebook(cells=cells)
+    ran = notebooks.execute(notebooks.quick(slow), tmp_path)
+    assert ran.cells[-1].outputs[0].text == "smoke\n"
+    assert len(slow.cells) == 2
+
+
+def test_a_notebook_without_profiles_is_run_as_it_is():
+    plain = new_notebook(cells=[new_code_cell("width = 3", metadata={"tags": ["parameters"]})])
+    assert notebooks.quick(plain) == plain
