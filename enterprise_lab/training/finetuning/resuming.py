@@ -1,0 +1,152 @@
+"""A Hugging Face Trainer that resumes exactly where it was cut off, to the bit on a CPU."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import TrainOutput
+
+from enterprise_lab.training.finetuning.checkpoints import Checkpoints, name_of
+from enterprise_lab.training.finetuning.interruption import Interruption
+
+
+class ResumingTrainer(Trainer):
+    """Trainer whose checkpoints are sealed, in the folder and to the number `checkpoints` says.
+
+    TrainingArguments say when to save; its `output_dir` and `save_total_limit` count for nothing.
+    For one process. `say` is given a sentence for each thing a person should know.
+    """
+
+    def __init__(
+        self, *arguments: Any, checkpoints: Checkpoints, say: Callable[[str], None], **named: Any
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._checkpoints = checkpoints
+        self._say = say
+        self._interruption = Interruption()
+        self._writing: Path | None = None
+        self._failing = False
+        self.add_callback(_WhenToSave(self._interruption))
+
+    def resume(self) -> TrainOutput:
+        """Train to the end, from the last good checkpoint where there is one.
+
+        Ctrl-C and a termination signal are passed on after the step's checkpoint was written.
+        Raises CheckpointError for a folder that can't be used or is that of another run.
+        """
+        with self._checkpoints.in_use(), self._interruption.held():
+            found = self._checkpoints.last_good()
+            for why in found.passed_over.values():
+                self._say(f"A checkpoint is passed over: {why}.")
+            self._checkpoints.set_aside(found.passed_over)
+            if found.path:
+                self._say(f"The training goes on from {found.path.name}.")
+            elif found.passed_over:
+                self._say("No checkpoint is sound: the training starts anew.")
+            return self.train(resume_from_checkpoint=str(found.path) if found.path else None)
+
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002
+        return str(self._writing or self._checkpoints.folder)
+
+    def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+        # A run that had come to its end, such as by early stopping, trains no further step.
+        if not self.control.should_training_stop:
+            super()._run_epoch(*arguments, **named)  # type: ignore[no-untyped-call]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a sealed checkpoint; a disk that takes none stops no training."""
+        step, best = self.state.global_step, self.state.best_global_step
+        best_before = self.state.best_model_checkpoint
+        try:
+            with self._checkpoints.writing(step, best) as hidden:
+                self._writing = hidden.parent
+                super()._save_checkpoint(model, trial)
+                self._name_best(hidden / TRAINER_STATE_NAME)
+            self._failing = False
+        except (OSError, RuntimeError, SafetensorError) as error:
+            self.state.best_model_checkpoint = best_before
+            self._tell_of(error)
+        finally:
+            self._writing = None
+        if self._interruption.asked:
+            self._say(f"Interrupted after step {step}; the same call continues the training.")
+            self._interruption.pass_on()
+
+    def _name_best(self, state_file: Path) -> None:
+        """Let the state name the best checkpoint by where it will be."""
+        if best := self.state.best_global_step:
+            path = self._checkpoints.folder / name_of(best)
+            if best == self.state.global_step or path.is_dir():
+                self.state.best_model_checkpoint = str(path)
+                self.state.save_to_json(str(state_file))
+
+    def _tell_of(self, error: Exception) -> None:
+        if not self._failing:
+            free = shutil.disk_usage(self._checkpoints.folder).free
+            self._say(
+                f"The checkpoint of step {self.state.global_step} couldn't be written "
+                f"({_reason(error)}; {free / 1e6:,.1f} MB are free): the training goes on, "
+                "and tries again at the next."
+            )
+        self._failing = True
+
+
+class _WhenToSave(TrainerCallback):
+    """Saves where an interruption waits, and never between an epoch's last step and its end.
+
+    What an epoch's end does, such as an evaluation, would be left out by a run resumed from there.
+    """
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+        self._postponed = False
+
+    def on_train_begin(
+        self,
+        args: Any,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Keep to a decision to stop that was made before the checkpoint."""
+        if state.global_step:
+            saved: Any = state.stateful_callbacks
+            control.should_training_stop = saved["TrainerControl"]["args"]["should_training_stop"]
+
+    def on_step_end(
+        self,
+        args: Any,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Save for an interruption; at an epoch's last step, only after its end."""
+        control.should_save |= self._interruption.asked
+        self._postponed = control.should_save and float(state.epoch).is_integer()
+        control.should_save &= not self._postponed
+
+    def on_epoch_end(
+        self,
+        args: Any,  # noqa: ARG002
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Save what was postponed."""
+        control.should_save |= self._postponed
+        self._postponed = False
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).strip().splitlines()[0].rstrip(".")
