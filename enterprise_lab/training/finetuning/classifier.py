@@ -1,0 +1,226 @@
+"""A fine-tuned network that takes texts: to be asked, stored and loaded again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+
+from enterprise_lab.errors import LabError
+from enterprise_lab.estimate.trainable import Projection
+from enterprise_lab.training.finetuning.batching import padded_length
+from enterprise_lab.training.finetuning.encoder import Network, build, quiet_transformers
+from enterprise_lab.training.finetuning.recipe import FineTuning, Method, Precision
+
+AT_A_TIME = 32
+"""Texts classified together: enough to keep a device busy, with little memory."""
+_CARD, _TRAINED = "classifier.json", "trained.safetensors"
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+Ids = list[NDArray[np.int64]]
+Logits = NDArray[np.float32]
+
+
+class Card(BaseModel):
+    """What a stored classifier says of itself beside its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    classes: tuple[str, ...]
+    method: Method
+    precision: Precision
+    sequence_length: int
+    rank: int
+    targets: tuple[Projection, ...]
+    base_sha256: str
+    """Of the encoder's weights before training, which "head" and "lora" need again."""
+
+
+@dataclass(frozen=True)
+class TextClassifier:
+    """A network, its tokenizer and the names of its classes."""
+
+    network: Network
+    tokenizer: Any
+    classes: tuple[str, ...]
+    recipe: FineTuning
+    base: Path
+
+    @property
+    def kind(self) -> str:
+        """The device it is on."""
+        return self.network.head.weight.device.type
+
+    def tokens(self, texts: Sequence[str]) -> Ids:
+        """Return the token ids of each text, cut off after the recipe's `sequence_length`."""
+        found = self.tokenizer(
+            list(texts), truncation=True, max_length=self.recipe.sequence_length
+        )["input_ids"]
+        return [np.array(ids, dtype=np.int64) for ids in found]
+
+    def logits(self, texts: Sequence[str]) -> Logits:
+        """Return the logits of texts: texts x classes."""
+        return self.logits_of(self.tokens(texts))
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """Return the name of the likeliest class of each text."""
+        return [self.classes[i] for i in self.logits(texts).argmax(axis=1)]
+
+    def logits_of(self, ids: Ids) -> Logits:
+        """Return the logits of tokenised texts: texts x classes."""
+        return self._by_length(ids, self.network, len(self.classes))
+
+    def vectors_of(self, ids: Ids) -> NDArray[np.float32]:
+        """Return what the head sees of tokenised texts: texts x hidden."""
+        return self._by_length(ids, self.network.pooled, self.network.shape.hidden)
+
+    @torch.no_grad()
+    def _by_length(self, ids: Ids, ask: Any, width: int) -> NDArray[np.float32]:
+        found = np.empty((len(ids), width), dtype=np.float32)
+        most = self.network.shape.max_positions
+        order = np.argsort([len(one) for one in ids], kind="stable")
+        training = self.network.training
+        self.network.eval()
+        with self.autocast():
+            for start in range(0, len(order), AT_A_TIME):
+                rows = order[start : start + AT_A_TIME]
+                tokens, mask = (part.to(self.kind) for part in pad([ids[i] for i in rows], most))
+                found[rows] = ask(tokens, mask).float().cpu().numpy()
+        self.network.train(training)
+        return found
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network computes in the recipe's precision."""
+        dtype = _DTYPES.get(self.recipe.precision)
+        return torch.autocast(self.kind, dtype, enabled=dtype is not None)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the weights that have to be stored for this task."""
+        return sum(w.numel() * w.element_size() for w in self.network.trained().values())
+
+    def export(self, folder: Path) -> int:
+        """Store what was trained, all that `load_classifier` needs; return the bytes written.
+
+        Of "full" that is the whole model with its tokenizer. Of "head" and "lora" it is the
+        trained weights alone: the encoder they belong to is needed again to load them.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(trained_weights(self.network), folder / _TRAINED)
+        card = Card(
+            classes=self.classes,
+            method=self.recipe.method,
+            precision=self.recipe.precision,
+            sequence_length=self.recipe.sequence_length,
+            rank=self.recipe.rank,
+            targets=self.recipe.targets,
+            base_sha256=digest(self.base),
+        )
+        (folder / _CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+        names = [_CARD, _TRAINED]
+        if self.recipe.method == "full":
+            with quiet_transformers():
+                names += [Path(name).name for name in self.tokenizer.save_pretrained(folder)]
+                self.network.encoder.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+            names.append("config.json")
+        return sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+
+
+def load_classifier(folder: Path, base: Path | None = None, *, kind: str = "cpu") -> TextClassifier:
+    """Load a classifier that `export` stored; `base` is the encoder of "head" and "lora".
+
+    Raises LabError for a folder that holds none, and for another encoder than it was trained on.
+    """
+    try:
+        card = Card.model_validate_json((folder / _CARD).read_text(encoding="utf-8"))
+        weights = load_file(folder / _TRAINED)
+    except (OSError, ValueError, ValidationError) as error:
+        raise LabError(
+            f"{folder} holds no classifier that can be read.",
+            "Give a folder that export() wrote, or export it again.",
+        ) from error
+    if card.method != "full" and (base is None or digest(base) != card.base_sha256):
+        raise LabError(
+            f"{folder} holds what was trained on an encoder, and {base or 'none'} is not that one.",
+            "Give as base the folder of the weights it was fine-tuned from.",
+        )
+    known = base if card.method != "full" and base is not None else folder
+    recipe = FineTuning(
+        card.method,
+        precision=card.precision,
+        sequence_length=card.sequence_length,
+        rank=card.rank,
+        targets=card.targets,
+    )
+    network = build(known, recipe, len(card.classes), kind=kind, pretrained=card.method != "full")
+    put_trained(network, weights)
+    network.eval()
+    return TextClassifier(network, tokenizer(known), card.classes, recipe, known)
+
+
+def trained_weights(network: Network) -> dict[str, torch.Tensor]:
+    """Return a copy of the weights that are trained, on the processor."""
+    return {name: w.detach().cpu().clone().contiguous() for name, w in network.trained().items()}
+
+
+def put_trained(network: Network, weights: dict[str, torch.Tensor]) -> None:
+    """Put weights that `trained_weights` returned where they belong.
+
+    Raises LabError where they are of another network.
+    """
+    own = network.trained()
+    if {name: w.shape for name, w in own.items()} != {n: w.shape for n, w in weights.items()}:
+        raise LabError(
+            "These weights are not those of the network they are put into.",
+            "Give the weights of a training with the same model, method and classes.",
+        )
+    with torch.no_grad():
+        for name, weight in weights.items():
+            own[name].copy_(weight)
+
+
+def tokenizer(folder: Path) -> Any:
+    """Return the tokenizer in a folder; LabError where there is none."""
+    with quiet_transformers():
+        try:
+            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise LabError(
+                f"{folder} holds no tokenizer.",
+                'Give the folder of a BERT with its tokenizer, such as data.fetch("minilm").',
+            ) from error
+
+
+def pad(ids: Ids, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids padded to one length, and their mask: both texts x length.
+
+    The length is that of the longest, rounded up, but never above `most`, the model's positions.
+    """
+    lengths = np.array([len(one) for one in ids])
+    width = min(int(padded_length(lengths.max())), most)
+    tokens = np.zeros((len(ids), width), dtype=np.int64)
+    mask = np.arange(width) < lengths[:, None]
+    tokens[mask] = np.concatenate(ids)
+    return torch.from_numpy(tokens), torch.from_numpy(mask.astype(np.int64))
+
+
+def digest(weights: Path) -> str:
+    """Return the SHA-256 of the config and the weights in a folder."""
+    found = hashlib.sha256()
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin"):
+        file = weights / name
+        if file.is_file():
+            with file.open("rb") as stream:
+                for block in iter(partial(stream.read, 2**20), b""):
+                    found.update(block)
+    return found.hexdigest()

@@ -1,0 +1,53 @@
+"""Tokenised texts as a data set of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from enterprise_lab.training.finetuning.classifier import Ids, pad
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Examples(Dataset[Batch]):
+    """Tokenised texts with labels; for a frozen encoder, with the vectors it makes of them.
+
+    `most` is the most tokens that a text can be padded to: the model's positions.
+    """
+
+    ids: Ids
+    labels: NDArray[np.int64]
+    most: int
+    vectors: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text; 1 where it is a single vector."""
+        if self.vectors is not None:
+            return np.ones(len(self), dtype=np.int64)
+        return np.array([len(one) for one in self.ids], dtype=np.int64)
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        """Return what the network takes of some texts, and their labels: PyTorch's hook."""
+        chosen = list(rows)
+        labels = {"labels": torch.from_numpy(self.labels[chosen])}
+        if self.vectors is not None:
+            return labels | {"vectors": torch.from_numpy(self.vectors[chosen])}
+        tokens, mask = pad([self.ids[i] for i in chosen], self.most)
+        return labels | {"input_ids": tokens, "attention_mask": mask}
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate what is a batch already."""
+    return batch

@@ -1,0 +1,189 @@
+"""A fine-tuning from its texts to its figures."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from enterprise_lab.data.texts import Texts
+from enterprise_lab.errors import InvalidValueError, LabError, require_one_of, require_whole
+from enterprise_lab.evaluation.curves import Point
+from enterprise_lab.training.finetuning.checkpoints import Checkpoints, identity_of
+from enterprise_lab.training.finetuning.classifier import TextClassifier, tokenizer
+from enterprise_lab.training.finetuning.encoder import (
+    build,
+    quiet_transformers,
+    read_shape,
+    require_fit,
+)
+from enterprise_lab.training.finetuning.examples import Examples
+from enterprise_lab.training.finetuning.progress import Progress, Tell
+from enterprise_lab.training.finetuning.recipe import CUDA_CAPABILITY, FineTuning
+from enterprise_lab.training.finetuning.trainer import FineTuner
+from enterprise_lab.training.trainer import no_such_device
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned classifier, how it came about, and what that took."""
+
+    classifier: TextClassifier
+    curve: tuple[Point, ...]
+    losses: tuple[float, ...]
+    """Mean loss of a text in each step, in nats."""
+    seconds: float
+    messages: tuple[str, ...]
+    """What happened to its checkpoints that a person should know."""
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the logits of texts: texts x classes."""
+        return self.classifier.logits(texts)
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """Return the name of the likeliest class of each text."""
+        return self.classifier.predict(texts)
+
+    def export(self, folder: Path) -> int:
+        """Store what was trained, for `load_classifier`; return the bytes written."""
+        return self.classifier.export(folder)
+
+
+def fine_tune(
+    weights: Path,
+    train: Texts,
+    validation: Texts,
+    recipe: FineTuning,
+    *,
+    pretrained: bool = True,
+    folder: Path | None = None,
+    save_every: int = 50,
+    device: str = "auto",
+    tell: Tell | None = None,
+) -> FineTuned:
+    """Fine-tune the BERT in the folder `weights` to classify texts.
+
+    The validation texts are looked at after each epoch. With `pretrained` false the encoder begins
+    with random weights, which shows what pre-training buys. `tell` is told what is done, and the
+    share of all. With a `folder`, a checkpoint is written there every `save_every` steps, and the
+    same call continues a training that was cut off from its last good one: on a processor to the
+    same weights, to the bit, as if it had never been. `device` is "cpu", "cuda" or "auto".
+
+    With the method "head" the frozen encoder sees every text once; the head is then trained on the
+    vectors it made, as is done at work, since they would be the same in every epoch.
+
+    Raises LabError for texts, weights, recipes and devices that don't go together.
+    """
+    kind = _kind(device)
+    _require_precision(recipe, kind)
+    _require_texts(train, validation)
+    require_whole("save_every", save_every, 1_000_000_000)
+    require_fit(recipe, read_shape(weights))
+    words = tokenizer(weights)
+    messages: list[str] = []
+    start = time.perf_counter()
+    with quiet_transformers(), _deterministic(recipe.deterministic), _or_temporary(folder) as place:
+        network = build(weights, recipe, len(train.classes), kind=kind, pretrained=pretrained)
+        classifier = TextClassifier(network, words, train.classes, recipe, weights)
+        identity = identity_of(recipe, weights, training=train, validation=validation)
+        identity |= {"pretrained": str(pretrained), "device": kind}
+        tuner = FineTuner(
+            classifier,
+            _examples(classifier, train),
+            _examples(classifier, validation),
+            checkpoints=Checkpoints(place, identity),
+            save_every=save_every if folder else 0,
+            say=messages.append,
+        )
+        if tell:
+            tuner.add_callback(Progress(tell, lambda: tuner.ledger.points))
+        if folder:
+            tuner.resume()
+        else:
+            tuner.train()
+        tuner.finish()
+    return FineTuned(
+        classifier=classifier,
+        curve=tuple(tuner.ledger.points),
+        losses=tuple(tuner.ledger.losses),
+        seconds=time.perf_counter() - start,
+        messages=tuple(messages),
+    )
+
+
+def _examples(classifier: TextClassifier, texts: Texts) -> Examples:
+    ids = classifier.tokens(texts.texts)
+    vectors = classifier.vectors_of(ids) if classifier.recipe.method == "head" else None
+    most = classifier.network.shape.max_positions
+    return Examples(ids, np.asarray(texts.labels, dtype=np.int64), most, vectors)
+
+
+def _kind(device: str) -> str:
+    require_one_of("device", device, ("auto", "cpu", "cuda"))
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise no_such_device("PyTorch", "CUDA", "torch.cuda.is_available() is False.")
+    return device
+
+
+def _require_precision(recipe: FineTuning, kind: str) -> None:
+    if kind == "cpu":
+        able = recipe.precision != "fp16"
+    else:
+        able = torch.cuda.get_device_capability() >= CUDA_CAPABILITY[recipe.precision]
+    if not able:
+        where = "processor" if kind == "cpu" else torch.cuda.get_device_name()
+        raise InvalidValueError(
+            f"Training in {recipe.precision} is not to be had on this {where}.",
+            f'Use precision=best_precision("{kind}"), or "fp32".',
+        )
+
+
+def _require_texts(train: Texts, validation: Texts) -> None:
+    for use, texts in (("training", train), ("validation", validation)):
+        if len(texts) == 0:
+            raise LabError(f"There are no {use} texts.", "Give at least one, with its label.")
+    if train.classes != validation.classes:
+        raise LabError(
+            "The training and validation texts have different classes.",
+            "Split one set of texts, so that both have its classes in one order.",
+        )
+    if len(train.classes) < 2:
+        raise LabError(
+            "There is nothing to tell apart with fewer than two classes.",
+            "Give texts of at least two classes.",
+        )
+
+
+@contextmanager
+def _or_temporary(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Let PyTorch only use algorithms that give the same each time, then as it was set before."""
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
