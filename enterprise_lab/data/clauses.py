@@ -16,40 +16,52 @@ from dataclasses import dataclass
 from enterprise_lab.data.licences import Licence
 
 TOPICS: dict[str, str] = {
-    "assignment": r"^(no )?assign|^transfer|succession",
-    "audit": r"\baudit|inspection|record-?keeping|^records",
-    "confidentiality": r"confidential|non-?disclosure",
-    "contributions": r"contribut",
-    "definitions": r"^definitions?\b|^terms? used|^interpretation",
-    "distribution": r"distribut|convey",
+    "assignment": r"^(no )?assignment|^transfers?\b",
+    "confidentiality": r"confidentiality|confidential information|non-?disclosure",
+    "definitions": r"^definitions?\b|^interpretation$",
+    "distribution": r"distribut",
+    "entire agreement": r"(entire|complete|whole) agreement|^integration",
     "export": r"\bexport",
-    "fees": r"\bfees?\b|payment|royalt|taxes|pric",
-    "governing law": (
-        r"governing law|applicable law|jurisdiction|choice of law|litigation|disputes?"
+    "fees": (
+        r"^(?!.*(attorney|circumvent|royalt))"
+        r".*(\bfees?\b|payments?\b|\btaxes\b|\bpric(es?|ing)\b)"
     ),
-    "government users": r"government|restricted rights",
+    "governing law": (
+        r"(governing|applicable|controlling) law|choice of law|^jurisdiction( and|$)"
+        r"|dispute resolution"
+    ),
+    "government users": (
+        r"^(?!forum).*government.* (users?|use|rights|entities|licensees?)$|restricted rights"
+    ),
     "grant": (
-        r"^(copyright |software )?licen[sc]e grant|^grant|scope of (the )?licen|^basic permissions"
-        r"|installation and use rights|^permitted us|^rights? to use"
+        r"^((copyright|software) )?licen[sc]e grants?( for .*)?$|^grants?$"
+        r"|^grant of (\w+ )?(licen[sc]e|rights)|installation and use rights|^permitted uses?$"
+        r"|^(license|right) to use"
     ),
     "indemnity": r"indemni|responsibility for claims",
-    "liability": r"liabilit|damages",
-    "modifications": r"modif|derivative|larger works",
-    "new versions": r"versions of (the|this) licen|^new versions|revised versions",
-    "ownership": r"ownership|intellectual property|^title|reservation of rights|proprietary rights",
-    "patents": r"patent",
-    "privacy": (
-        r"privacy|personal data|data protection|collection of data|data collection|use of data"
+    "liability": r"liabilit",
+    "modifications": (
+        r"^(?!.*(agreement|licen[sc]e|no |not |online|terms))"
+        r".*(modifi(cations?|ed)|derivative|larger works?)"
     ),
+    "ownership": (
+        r"^(?!.*(claim|grant|infring|notice|restrict|third))"
+        r".*(ownership|intellectual property|^title\b|reservation of rights|proprietary rights)"
+    ),
+    "patents": r"patent(?!.*organi)",
+    "privacy": r"^(?!.*terms).*(privacy|personal data|data protection|data collection|use of data)",
     "restrictions": (
-        r"^restrict|restrictions( on use)?$|limitations$|prohibit|exclusions from licen"
+        r"^((additional|general|licen[sc]e|other|usage|use) )?restrictions( on use)?$"
+        r"|^prohibited us|^prohibitions$|reverse engineering"
     ),
-    "severability": r"severab|entire agreement|integration|waiver",
-    "source code": r"source code|source form",
-    "support": r"support|maintenance|updates?|upgrades",
+    "severability": r"severab",
+    "support": (
+        r"^(no )?((customer|technical) )?support( services)?\b|^(software )?maintenance( and .*)?$"
+        r"|\bupdates$|\bupgrades$"
+    ),
     "termination": r"terminat|^term$",
     "third-party software": r"third[- ]party (software|code|components|programs|materials|notices)",
-    "trademarks": r"trade ?marks?|use of names?|publicity",
+    "trademarks": r"trade ?marks?|use of (the )?names?\b",
     "warranty": r"warrant",
 }
 """The topics, and what a heading that names one matches."""
@@ -59,13 +71,14 @@ _HEADING_WORDS = 7
 
 _TOPICS = {topic: re.compile(pattern, re.IGNORECASE) for topic, pattern in TOPICS.items()}
 _MARKER = (
-    r"(?:(?:section|article|clause|§)[ \t]*[\dIVX]+(?:\.\d+)*[.):]*|\#+"
-    r"|\(?\d+(?:\.\d+)*(?:[.):]+|(?=[ \t]))|\(?[IVXivx]+[.)]|\(?[A-Za-z][.)]|[-*•](?=[ \t]))"
+    r"(?:(?i:section|article|clause|§)[ \t]*[\dIVX]+(?:\.\d+)*[.):]*|\#+"
+    r"|\(?\d+(?:\.\d+)*(?:[.):]+|(?=[ \t]))|\(?[IVXivx]+[.)]|\(?[A-Za-z][.)]|[-•](?=[ \t]))"
 )
-_LONE_MARKER = re.compile(rf"^([ \t]*{_MARKER})[ \t]*\n\s*", re.MULTILINE | re.IGNORECASE)
+_LONE_MARKER = re.compile(rf"^([ \t]*{_MARKER})[ \t]*\n\s*", re.MULTILINE)
+_IN_A_LINE = re.compile(r"(?<=[.;:)\"])[ ]+(?=\d{1,2}\. [A-Z][A-Z ,/&-]{4,60}[.:])")
 _HEADING = re.compile(
     rf"^[ \t]*(?P<marker>{_MARKER})?[ \t]*[-–—.:]?[ \t]*"
-    r"(?P<title>[A-Z][A-Za-z,;'/&() -]{2,70}?)[ \t]*(?:[.:](?=\s|[A-Z]|$)|[ \t][-–—][ \t]|$)",
+    r"(?P<title>[A-Z][A-Za-z,;'/&() -]{2,75}?)[ \t]*(?:[.:](?=\s|[A-Z]|$)|[ \t][-–—][ \t]|$)",
     re.MULTILINE,
 )
 
@@ -89,12 +102,21 @@ def clauses(licences: Iterable[Licence]) -> tuple[Clause, ...]:
         if licence.language == "en"
         for heading, body in sections(licence.text)
         if (topic := topic_of(heading))
-        if LEAST_WORDS <= len(body.split()) <= MOST_WORDS
+        if LEAST_WORDS <= len(body.split()) <= MOST_WORDS and _is_whole(body)
     )
+
+
+def _is_whole(body: str) -> bool:
+    """Whether a body is English throughout and no sentence that began in its heading."""
+    if re.match(_GOING_ON, body):
+        return False
+    return len(re.sub(r"[\x00-\x7f]+", "", body)) <= len(body) / 200
 
 
 def topic_of(heading: str) -> str | None:
     """Return the topic a heading names; None where it names none, or more than one."""
+    if len(heading.split()) > _HEADING_WORDS:
+        return None
     found = [topic for topic, pattern in _TOPICS.items() if pattern.search(heading)]
     return found[0] if len(found) == 1 else None
 
@@ -112,23 +134,33 @@ def sections(text: str) -> Iterator[tuple[str, str]]:
 def _plain(text: str) -> str:
     """Return a text without marks of Markdown, rules and typographic signs."""
     text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
-    text = re.sub(r"\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)\s]*\)", r"\1", text)
     text = re.sub(r"\*\*|__|`|<[^>\n]*>", "", text)
     text = re.sub(r"^[ \t]*[-=_*~#+]{3,}[ \t]*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\bU\.? ?S\.(?: ?A\.)?", "US", text)
+    text = re.sub(r"^[ \t]*(?:\*|//|;|>)(?=[ \t])", "", text, flags=re.MULTILINE)
+    text = _IN_A_LINE.sub("\n", text)
     return re.sub(r"[ \t\r\f\v]+$", "", text, flags=re.MULTILINE)
 
 
+_GOES_ON = frozenset(
+    ["a", "an", "and", "any", "by", "for", "in", "must", "of", "on", "or", "the", "to", "with"]
+)
+"""Words that no heading ends in: a line that does is a sentence's, broken."""
+_GOING_ON = r"[a-z]+[ ,]"
 _SIGNS = str.maketrans("‘’“”–—\u00a0", "''\"\"-- ")
 
 
 def _is_heading(found: re.Match[str], text: str) -> bool:
     """Whether a line's beginning is a heading: numbered, or after an empty line, in capitals."""
     words = found["title"].split()
-    if len(words) > _HEADING_WORDS:
+    after = text[found.end() : found.end() + 80]
+    if words[-1].lower() in _GOES_ON or re.match(rf"\n[ \t]*{_GOING_ON}", after):
         return False
     titled = all(word[0].isupper() for word in words if len(word) > 3 and word[0].isalpha())
     if found["marker"]:
-        return titled or topic_of(found["title"]) is not None
+        alone = found["marker"][0].isdigit() and found[0][-1].isalpha()
+        return titled or alone or topic_of(found["title"]) is not None
     return titled and text[max(0, found.start() - 2) : found.start()] in ("", "\n\n")
 
 
