@@ -61,16 +61,9 @@ class TextClassifier:
         """The device it is on."""
         return self.network.head.weight.device.type
 
-    def tokens(self, texts: Sequence[str]) -> Ids:
-        """Return the token ids of each text, cut off after the recipe's `sequence_length`."""
-        found = self.tokenizer(
-            list(texts), truncation=True, max_length=self.recipe.sequence_length
-        )["input_ids"]
-        return [np.array(ids, dtype=np.int64) for ids in found]
-
     def logits(self, texts: Sequence[str]) -> Logits:
         """Return the logits of texts: texts x classes."""
-        return self.logits_of(self.tokens(texts))
+        return self.logits_of(tokenised(self.tokenizer, texts, self.recipe.sequence_length))
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """Return the name of the likeliest class of each text."""
@@ -88,12 +81,10 @@ class TextClassifier:
     def _by_length(self, ids: Ids, ask: Any, width: int) -> NDArray[np.float32]:
         found = np.empty((len(ids), width), dtype=np.float32)
         most = self.network.shape.max_positions
-        order = np.argsort([len(one) for one in ids], kind="stable")
         training = self.network.training
         self.network.eval()
         with self.autocast():
-            for start in range(0, len(order), AT_A_TIME):
-                rows = order[start : start + AT_A_TIME]
+            for rows in by_length(np.array([len(one) for one in ids], dtype=np.int64)):
                 tokens, mask = (part.to(self.kind) for part in pad([ids[i] for i in rows], most))
                 found[rows] = ask(tokens, mask).float().cpu().numpy()
         self.network.train(training)
@@ -199,6 +190,18 @@ def tokenizer(folder: Path) -> Any:
                 f"{folder} holds no tokenizer.",
                 'Give the folder of a BERT with its tokenizer, such as data.fetch("minilm").',
             ) from error
+
+
+def tokenised(tokenizer: Any, texts: Sequence[str], most: int) -> Ids:
+    """Return the token ids of each text, cut off after `most`."""
+    found = tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
+    return [np.array(ids, dtype=np.int64) for ids in found]
+
+
+def by_length(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the rows of texts that are classified together, of about one length each."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[start : start + AT_A_TIME] for start in range(0, len(order), AT_A_TIME)]
 
 
 def pad(ids: Ids, most: int) -> tuple[torch.Tensor, torch.Tensor]:

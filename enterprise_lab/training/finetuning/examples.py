@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from enterprise_lab.training.finetuning.classifier import Ids, pad
+from enterprise_lab.data.texts import Texts
+from enterprise_lab.training.finetuning.classifier import (
+    Ids,
+    TextClassifier,
+    pad,
+    tokenised,
+)
 
 Batch = dict[str, torch.Tensor]
 
@@ -28,15 +34,27 @@ class Examples(Dataset[Batch]):
     most: int
     vectors: NDArray[np.float32] | None = None
 
+    @classmethod
+    def of(cls, texts: Texts, tokenizer: Any, sequence_length: int, most: int) -> Examples:
+        """Tokenise texts, each cut off after `sequence_length` tokens."""
+        return cls(tokenised(tokenizer, texts.texts, sequence_length), texts.labels, most)
+
+    def encoded(self, classifier: TextClassifier) -> Examples:
+        """Return the same with the vectors that a classifier's encoder makes of them."""
+        return replace(self, vectors=classifier.vectors_of(self.ids))
+
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each text; 1 where it is a single vector."""
-        if self.vectors is not None:
-            return np.ones(len(self), dtype=np.int64)
+    def tokens(self) -> NDArray[np.int64]:
+        """Tokens of each text."""
         return np.array([len(one) for one in self.ids], dtype=np.int64)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """What has to be padded of each text: its tokens, or a single vector."""
+        return self.tokens if self.vectors is None else np.ones(len(self), dtype=np.int64)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         """Return what the network takes of some texts, and their labels: PyTorch's hook."""

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from enterprise_lab.data.texts import Texts
 from enterprise_lab.errors import InvalidValueError, LabError, require_one_of, require_whole
 from enterprise_lab.evaluation.curves import Point
+from enterprise_lab.measure.devices import Kind, machine
+from enterprise_lab.measure.energy import EnergyMeter
+from enterprise_lab.measure.libraries import processor_name
+from enterprise_lab.measure.memory import PeakMemory
+from enterprise_lab.measure.other_processes import OtherProcesses
+from enterprise_lab.measure.timing import OTHERS_MAY_USE
 from enterprise_lab.training.finetuning.checkpoints import Checkpoints, identity_of
-from enterprise_lab.training.finetuning.classifier import TextClassifier, tokenizer
+from enterprise_lab.training.finetuning.classifier import Logits, TextClassifier, tokenizer
 from enterprise_lab.training.finetuning.encoder import (
     build,
     quiet_transformers,
@@ -26,6 +30,7 @@ from enterprise_lab.training.finetuning.encoder import (
     require_fit,
 )
 from enterprise_lab.training.finetuning.examples import Examples
+from enterprise_lab.training.finetuning.figures import Figures, step_seconds, work_of
 from enterprise_lab.training.finetuning.progress import Progress, Tell
 from enterprise_lab.training.finetuning.recipe import CUDA_CAPABILITY, FineTuning
 from enterprise_lab.training.finetuning.trainer import FineTuner
@@ -38,13 +43,14 @@ class FineTuned:
 
     classifier: TextClassifier
     curve: tuple[Point, ...]
+    """Where it was after each epoch."""
     losses: tuple[float, ...]
-    """Mean loss of a text in each step, in nats."""
-    seconds: float
+    """Mean loss of a text in each step, in nats, before the step."""
+    figures: Figures
     messages: tuple[str, ...]
     """What happened to its checkpoints that a person should know."""
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def logits(self, texts: Sequence[str]) -> Logits:
         """Return the logits of texts: texts x classes."""
         return self.classifier.logits(texts)
 
@@ -82,23 +88,41 @@ def fine_tune(
 
     Raises LabError for texts, weights, recipes and devices that don't go together.
     """
+    start = time.perf_counter()
     kind = _kind(device)
     _require_precision(recipe, kind)
     _require_texts(train, validation)
     require_whole("save_every", save_every, 1_000_000_000)
-    require_fit(recipe, read_shape(weights))
+    shape = read_shape(weights)
+    require_fit(recipe, shape)
     words = tokenizer(weights)
+    learnt, judged = (
+        Examples.of(texts, words, recipe.sequence_length, shape.max_positions)
+        for texts in (train, validation)
+    )
+    identity = identity_of(recipe, weights, training=train, validation=validation)
+    identity |= {"pretrained": str(pretrained), "device": kind}
     messages: list[str] = []
-    start = time.perf_counter()
-    with quiet_transformers(), _deterministic(recipe.deterministic), _or_temporary(folder) as place:
+    others = OtherProcesses()
+    with (
+        quiet_transformers(),
+        _deterministic(recipe.deterministic),
+        _or_temporary(folder) as place,
+        PeakMemory(kind) as memory,
+        EnergyMeter(kind) as meter,
+    ):
         network = build(weights, recipe, len(train.classes), kind=kind, pretrained=pretrained)
         classifier = TextClassifier(network, words, train.classes, recipe, weights)
-        identity = identity_of(recipe, weights, training=train, validation=validation)
-        identity |= {"pretrained": str(pretrained), "device": kind}
+        began = time.perf_counter()
+        if recipe.method == "head":
+            learnt = learnt.encoded(classifier)
+        encoding_seconds = time.perf_counter() - began
+        if recipe.method == "head":
+            judged = judged.encoded(classifier)
         tuner = FineTuner(
             classifier,
-            _examples(classifier, train),
-            _examples(classifier, validation),
+            learnt,
+            judged,
             checkpoints=Checkpoints(place, identity),
             save_every=save_every if folder else 0,
             say=messages.append,
@@ -110,32 +134,37 @@ def fine_tune(
         else:
             tuner.train()
         tuner.finish()
-    return FineTuned(
-        classifier=classifier,
-        curve=tuple(tuner.ledger.points),
-        losses=tuple(tuner.ledger.losses),
-        seconds=time.perf_counter() - start,
-        messages=tuple(messages),
+    seconds = time.perf_counter() - start
+    ledger, trained = tuner.ledger, network.trained()
+    doubt = _busy(kind, others.share(seconds))
+    figures = Figures(
+        kind=kind,
+        device=processor_name(machine()) if kind == "cpu" else torch.cuda.get_device_name(),
+        work=work_of(shape, tuner.batches, len(ledger.losses), len(train.classes), learnt.tokens),
+        steps=step_seconds(ledger.seconds, doubt),
+        training_seconds=encoding_seconds + sum(ledger.seconds),
+        seconds=seconds,
+        peak_memory_bytes=_read(memory),
+        energy=meter.energy,
+        trained_parameters=sum(w.numel() for w in trained.values()),
+        parameters=sum(w.numel() for w in network.parameters()),
+        stored_bytes=classifier.stored_bytes,
+        doubt=doubt,
     )
+    curve, losses = tuple(ledger.points), tuple(ledger.losses)
+    return FineTuned(classifier, curve, losses, figures, tuple(messages))
 
 
-def _examples(classifier: TextClassifier, texts: Texts) -> Examples:
-    ids = classifier.tokens(texts.texts)
-    vectors = classifier.vectors_of(ids) if classifier.recipe.method == "head" else None
-    most = classifier.network.shape.max_positions
-    return Examples(ids, np.asarray(texts.labels, dtype=np.int64), most, vectors)
-
-
-def _kind(device: str) -> str:
+def _kind(device: str) -> Kind:
     require_one_of("device", device, ("auto", "cpu", "cuda"))
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise no_such_device("PyTorch", "CUDA", "torch.cuda.is_available() is False.")
-    return device
+    return "cuda" if device == "cuda" else "cpu"
 
 
-def _require_precision(recipe: FineTuning, kind: str) -> None:
+def _require_precision(recipe: FineTuning, kind: Kind) -> None:
     if kind == "cpu":
         able = recipe.precision != "fp16"
     else:
@@ -187,3 +216,16 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+
+
+def _busy(kind: Kind, others: float) -> str:
+    if kind != "cpu" or others <= OTHERS_MAY_USE:
+        return ""
+    return f"the machine is too busy (other processes used {others:.0%} of the processors)"
+
+
+def _read(memory: PeakMemory) -> int | None:
+    try:
+        return memory.bytes
+    except LabError:
+        return None
