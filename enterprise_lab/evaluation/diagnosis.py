@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from enterprise_lab.errors import InvalidValueError
 from enterprise_lab.evaluation.curves import Point
 
@@ -26,15 +24,19 @@ FEWEST_POINTS = 3
 RISE = 0.05
 """Share of its least by which a validation loss has risen where it is getting worse."""
 FALL = 0.10
-"""Share by which a validation loss falls over the last quarter where it hasn't settled."""
+"""Share by which a validation loss falls from one quarter to the next where it hasn't settled."""
+GAP = 0.10
+"""Share of the validation loss by which the training loss is below it where one overfits at all."""
+BY_HEART = 0.90
+"""Such a share at which training texts are known by heart."""
 LEAST_NATS = 0.02
 """Smaller changes of a loss mean nothing: 2 % of the probability of the right class."""
-WOBBLES = 2.0
-"""Times the wobble of a curve that a rise must exceed to be told from it."""
 UNSURE_NATS = math.log(2)
 """A training loss above it: the right class of a training text gets less than even odds."""
-BY_HEART = 0.1
-"""Share of the validation loss below which a training loss says that texts are known by heart."""
+WOBBLES = 4.0
+"""Times the wobble of a curve that a rise or fall must exceed to be told from it."""
+NOISE = 0.10
+"""Share of a validation loss from which its wobble hides what else it does."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,16 @@ class Diagnosis:
 def diagnose(curve: Sequence[Point]) -> Diagnosis:
     """Name what the points of a training, in their order, say of it, and on which figures.
 
-    - unclear: fewer than three points, a loss that isn't finite, or losses that rise on both sides;
-      also a validation loss that goes up and down by more than it moves.
-    - overfitting: since its least the validation loss has risen by 5 % or more while the training
-      loss went on falling; or it has settled at ten times the training loss or more.
-    - underfitting: the validation loss still falls by 10 % over the last quarter; or it has
+    - unclear: fewer than three points; a loss that isn't finite; both losses rise since the
+      validation loss was least; or this goes up and down by a tenth of itself, and no other change
+      is clear, which takes four times as much.
+    - overfitting: since its least the validation loss has risen by 5 % or more, and the training
+      loss is 10 % below it or more; or it has settled at ten times the training loss or more.
+    - underfitting: the validation loss still fell by 10 % or more in the last quarter; or it has
       settled while the training loss still is above ln 2 nats.
     - fits well: none of these.
 
+    A curve's end is its last quarter: from six points on the mean of two or more of them.
     Raises InvalidValueError for points that aren't in the order of their epochs.
     """
     points = tuple(curve)
@@ -75,7 +79,8 @@ def diagnose(curve: Sequence[Point]) -> Diagnosis:
     if len(points) < FEWEST_POINTS:
         return Diagnosis(
             "unclear",
-            f"{len(points)} points show no course; evaluate at least {FEWEST_POINTS} times.",
+            f"a course shows from {FEWEST_POINTS} points on, not from {len(points)}; evaluate more"
+            " often.",
         )
     seen = _Seen(points)
     found = (rule(seen) for rule in _RULES)
@@ -104,19 +109,55 @@ class _Seen:
         return min(self.points, key=lambda point: point.validation_loss)
 
     @property
-    def tail(self) -> Point:
-        """The point that the last quarter begins with."""
-        start = 0.75 * self.last.epoch
-        return [p for p in self.points[:-1] if p.epoch <= start or p is self.points[0]][-1]
+    def quarter(self) -> int:
+        """How many points are a quarter of the curve."""
+        return max(1, round(len(self.points) / 4))
+
+    @property
+    def ending(self) -> tuple[Point, ...]:
+        """The points of the last quarter."""
+        return self.points[-self.quarter :]
+
+    @property
+    def end(self) -> float:
+        """The validation loss of the last quarter: nats."""
+        return _mean_loss(self.ending)
+
+    @property
+    def before(self) -> float:
+        """The validation loss of the quarter before the last: nats."""
+        return _mean_loss(self.points[-2 * self.quarter : -self.quarter])
+
+    @property
+    def since(self) -> tuple[Point, ...]:
+        """The points of the last quarter that come after the least validation loss."""
+        return self.points[self.points.index(self.best) + 1 :][-self.quarter :]
+
+    @property
+    def gap(self) -> float:
+        """How far the training loss is below the validation loss at the end: a share of this."""
+        return 1 - self.last.training_loss / self.end if self.end else 0.0
 
     @property
     def wobble(self) -> float:
-        """How far a validation loss turns back and forth, apart from at its least: nats."""
-        losses = np.array([point.validation_loss for point in self.points])
-        before, after = np.diff(losses)[:-1], np.diff(losses)[1:]
-        turns = np.minimum(abs(before), abs(after))[before * after < 0]
-        others = np.sort(turns)[: len(turns) - 1] if self.best is not self.last else turns
-        return float(np.mean(others)) if len(others) else 0.0
+        """How far the validation loss turns back and forth, but for its turn at its least: nats."""
+        losses = [point.validation_loss for point in self.points]
+        turns = [
+            min(abs(one - before), abs(after - one))
+            for before, one, after in zip(losses, losses[1:], losses[2:], strict=False)
+            if (one - before) * (after - one) < 0 and one != self.best.validation_loss
+        ]
+        return sum(turns) / len(turns) if turns else 0.0
+
+    @property
+    def rises(self) -> bool:
+        """Whether the validation loss has clearly risen since its least."""
+        least = self.best.validation_loss
+        return bool(self.since) and self.clear(_mean_loss(self.since) - least, RISE, least)
+
+    def clear(self, change: float, share: float, whole: float) -> bool:
+        """Whether a change of the validation loss is such a share, and told from its wobble."""
+        return change >= max(share * whole, LEAST_NATS, WOBBLES * self.wobble)
 
     @property
     def losses(self) -> str:
@@ -130,34 +171,38 @@ class _Seen:
         return Diagnosis(verdict, because, self.best)
 
 
+def _mean_loss(points: Sequence[Point]) -> float:
+    return sum(point.validation_loss for point in points) / len(points)
+
+
+def _level(points: Sequence[Point]) -> str:
+    """Say the validation loss of the last points."""
+    if len(points) == 1:
+        return f"is {_mean_loss(points):.2f} at the end"
+    return f"is {_mean_loss(points):.2f} on average over the last {len(points)} points"
+
+
 def _unstable(seen: _Seen) -> Diagnosis | None:
-    least = min(point.training_loss for point in seen.points)
-    if not _rose(least, seen.last.training_loss):
+    best, last = seen.best, seen.last
+    if last.training_loss <= best.training_loss or not seen.rises:
         return None
     return seen.says(
         "unclear",
-        f"training loss was {least:.2f} and is {seen.last.training_loss:.2f} at the end: it is"
-        " unstable; try a lower learning rate.",
+        f"since epoch {best.epoch:g} training loss rose from {best.training_loss:.2f} to"
+        f" {last.training_loss:.2f} and validation loss from {best.validation_loss:.2f} to"
+        f" {last.validation_loss:.2f}: the training is unstable; try a lower learning rate.",
     )
 
 
 def _worse(seen: _Seen) -> Diagnosis | None:
     best, last = seen.best, seen.last
-    if not _rose(best.validation_loss, last.validation_loss):
+    if seen.gap < GAP or not seen.rises:
         return None
-    rise = last.validation_loss - best.validation_loss
-    if rise < WOBBLES * seen.wobble:
-        return seen.says(
-            "unclear",
-            f"validation loss goes up and down by {seen.wobble:.2f} from point to point, so that"
-            f" its {last.validation_loss:.2f} at the end tells nothing from its least,"
-            f" {best.validation_loss:.2f}; evaluate on more texts or train at a lower rate.",
-        )
     return seen.says(
         "overfitting",
-        f"validation loss was least, {best.validation_loss:.2f}, after epoch {best.epoch:g} and is"
-        f" {last.validation_loss:.2f} at the end, while training loss fell from"
-        f" {best.training_loss:.2f} to {last.training_loss:.2f}.{_but_better(best, last)}",
+        f"validation loss was least, {best.validation_loss:.2f}, after epoch {best.epoch:g} and"
+        f" {_level(seen.since)}, while training loss fell from {best.training_loss:.2f} to"
+        f" {last.training_loss:.2f}.{_but_better(best, last)}",
     )
 
 
@@ -171,27 +216,35 @@ def _but_better(best: Point, last: Point) -> str:
 
 
 def _still_falling(seen: _Seen) -> Diagnosis | None:
-    tail, last = seen.tail, seen.last
-    fall = tail.validation_loss - last.validation_loss
-    if fall < max(FALL * tail.validation_loss, LEAST_NATS) or fall < WOBBLES * seen.wobble:
+    if not seen.clear(seen.before - seen.end, FALL, seen.before):
         return None
     return seen.says(
         "underfitting",
-        f"validation loss still fell from {tail.validation_loss:.2f} after epoch {tail.epoch:g} to"
-        f" {last.validation_loss:.2f} at the end, training loss from {tail.training_loss:.2f} to"
-        f" {last.training_loss:.2f}: train for longer or at a higher rate.",
+        f"validation loss was {seen.before:.2f} a quarter of the training earlier and"
+        f" {_level(seen.ending)}, still falling, with training loss at"
+        f" {seen.last.training_loss:.2f}: train for longer or at a higher rate.",
+    )
+
+
+def _noisy(seen: _Seen) -> Diagnosis | None:
+    if seen.wobble < max(NOISE * seen.end, LEAST_NATS):
+        return None
+    return seen.says(
+        "unclear",
+        f"validation loss goes up and down by {seen.wobble:.2f} from point to point, which hides"
+        f" what else it does between {seen.best.validation_loss:.2f} and"
+        f" {seen.last.validation_loss:.2f}; evaluate on more texts or train at a lower rate.",
     )
 
 
 def _by_heart(seen: _Seen) -> Diagnosis | None:
-    last = seen.last
-    gap = last.validation_loss - last.training_loss
-    if last.training_loss > BY_HEART * last.validation_loss or gap < UNSURE_NATS / 2:
+    if seen.gap < BY_HEART or seen.end < UNSURE_NATS / 2:
         return None
     return seen.says(
         "overfitting",
-        f"validation loss has settled at {last.validation_loss:.2f}, while training loss fell to"
-        f" {last.training_loss:.3f}: the training texts are known by heart, which helps no other.",
+        f"validation loss {_level(seen.ending)} and has settled, while training loss fell to"
+        f" {seen.last.training_loss:.3f}: the training texts are known by heart, which helps no"
+        " other.",
     )
 
 
@@ -200,7 +253,7 @@ def _never_learnt(seen: _Seen) -> Diagnosis | None:
         return None
     return seen.says(
         "underfitting",
-        f"{seen.losses}, and it has settled: even of a training text the right class gets a"
+        f"{seen.losses}, and has settled: even of a training text the right class gets a"
         f" probability of {math.exp(-seen.last.training_loss):.2f} only (geometric mean).",
     )
 
@@ -213,10 +266,6 @@ def _well(seen: _Seen) -> Diagnosis:
     )
 
 
-def _rose(least: float, last: float) -> bool:
-    return last - least >= max(RISE * least, LEAST_NATS)
-
-
 _RULES: tuple[Callable[[_Seen], Diagnosis | None], ...] = (
-    _unstable, _worse, _still_falling, _by_heart, _never_learnt, _well,
+    _unstable, _worse, _still_falling, _noisy, _by_heart, _never_learnt, _well,
 )  # fmt: skip
