@@ -11,6 +11,7 @@ from enterprise_lab.data.legal import legal_texts
 from enterprise_lab.data.licences import Licence, by_category, licences
 from enterprise_lab.data.manifest_files import manifest, manifests
 from enterprise_lab.data.pictures import Images, images
+from enterprise_lab.data.relatives import join_relatives
 from enterprise_lab.data.schema import Manifest
 from enterprise_lab.data.splitting import Split, leaked, sample_rows, split
 from enterprise_lab.data.store import State, at_hand, fetch, state
@@ -32,6 +33,7 @@ __all__ = [
     "exact_duplicates",
     "fetch",
     "images",
+    "join_relatives",
     "leaked",
     "legal_texts",
     "licences",
