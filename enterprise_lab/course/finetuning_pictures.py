@@ -187,6 +187,7 @@ def measures_compared(measures: Mapping[str, Measure]) -> Figure:
         _rows(axes, list(measures))
         axes.margins(x=0.5)
         axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=4)
     origins = ", ".join(_origins(one.tokens_per_second for one in measures.values()))
     return finish(figure, f"{origins}; whiskers: quartiles; tokens without padding")
 
@@ -265,13 +266,15 @@ def interruption(undisturbed: Losses, lives: Sequence[Losses]) -> Figure:
 def _mark_kill(axes: Axes, killed: int, loss: float, *, resumed: int, row: int) -> None:
     axes.axvline(killed, color="black", linewidth=1, ls="--")
     axes.plot(killed, loss, color="black", marker="X", markersize=11, ls="")
+    late = killed > sum(axes.get_xlim()) / 2
     again = "nothing done again"
     if resumed <= killed:
         axes.axvspan(resumed - 1, killed, color=COLOURS[4], alpha=_BAND, linewidth=0)
         again = f"steps {resumed} to {killed} done again"
     axes.annotate(
         f"killed after step {killed};\n{again}", (killed, 1), xycoords=("data", "axes fraction"),
-        xytext=(6, -4 - 28 * row), textcoords="offset points", va="top", fontsize=9,
+        xytext=(-6 if late else 6, -4 - 28 * row), textcoords="offset points", va="top",
+        ha="right" if late else "left", fontsize=9,
         bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
     )  # fmt: skip
 
