@@ -9,6 +9,7 @@ from statistics import harmonic_mean, mean, median
 import numpy as np
 
 from enterprise_lab.course.exercise import Case, Exercise, Mistake
+from enterprise_lab.data.licences import family_of
 from enterprise_lab.units import HOUR
 
 _FP32_BYTES = 4
@@ -275,15 +276,11 @@ def _leaked_share(train: Keys, test: Keys) -> float:
 
 def _leaked(train: Keys, test: Keys) -> list[str]:
     known = _families(train)
-    return [key for key in test if _family(key) in known]
-
-
-def _family(key: str) -> str:
-    return key.partition("-")[0]
+    return [key for key in test if family_of(key) in known]
 
 
 def _families(keys: Keys) -> set[str]:
-    return set(map(_family, keys))
+    return set(map(family_of, keys))
 
 
 def _leaked_where(same: Callable[[str, str], bool]) -> Callable[..., float]:
@@ -318,10 +315,10 @@ leaked_share = Exercise(
                 "A name within another is another name: cc0 isn't cc, and lgpl isn't gpl.",
             )
             for alike in (
-                _leaked_where(lambda one, other: _family(other) in one),
-                _leaked_where(lambda one, other: _family(one) in other),
-                _leaked_where(lambda one, other: one.startswith(_family(other))),
-                _leaked_where(lambda one, other: other.startswith(_family(one))),
+                _leaked_where(lambda one, other: family_of(other) in one),
+                _leaked_where(lambda one, other: family_of(one) in other),
+                _leaked_where(lambda one, other: one.startswith(family_of(other))),
+                _leaked_where(lambda one, other: other.startswith(family_of(one))),
             )
         ),
         Mistake(
