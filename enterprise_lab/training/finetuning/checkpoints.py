@@ -8,22 +8,31 @@ seal. The digests guard against accidents: no pickle is opened before they were 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryFile
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from enterprise_lab.data.digests import fault_of, sha256_of
+from enterprise_lab.data.digests import fault_of, listing, sha256_of
+from enterprise_lab.data.texts import Texts
 from enterprise_lab.errors import LabError, keep_whole
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SEAL = "seal.json"
 SET_ASIDE = "set-aside"
@@ -35,6 +44,10 @@ _SEAL_BYTES = 10_000_000
 
 Identity = Mapping[str, str]
 """What makes a run the one it is: its recipe, weights, data and libraries, each in words."""
+
+
+_LIBRARIES = "torch", "transformers", "accelerate", "peft"
+"""Those whose other versions would compute, or save, something else."""
 
 
 class CheckpointError(LabError):
@@ -99,22 +112,21 @@ class Checkpoints:
         lock = FileLock(self.folder / LOCK)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.folder) as probe:
+                probe.write(b"1")
             lock.acquire(blocking=False)
-            self._clear()
-            self.unfinished.mkdir()
-            self.unfinished.rmdir()
         except Timeout:
             raise CheckpointError(
                 f"Another training is at work in {self.folder}.",
                 "Wait for its end or stop it, or give another folder.",
             ) from None
         except OSError as error:
-            lock.release()
             raise CheckpointError(
                 f"Checkpoints can't be written to {self.folder}: {error.strerror}.",
                 "Give a folder that you may write to, on a disk with room.",
             ) from error
         try:
+            self._clear()
             yield
         finally:
             self._clear()
@@ -190,6 +202,15 @@ class Checkpoints:
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
 
+def identity_of(recipe: DataclassInstance, weights: Path, **texts: Texts) -> dict[str, str]:
+    """Say what makes a run the one it is; `texts` are those it is given, by what they are for."""
+    settings = {field.name: repr(getattr(recipe, field.name)) for field in fields(recipe)}
+    model = [file for file in weights.rglob("*") if file.is_file()]
+    data = {f"{name} texts": _digest(given) for name, given in texts.items()}
+    versions = {name: version(name) for name in _LIBRARIES}
+    return settings | {"weights": listing(weights, model)[2]} | data | versions
+
+
 def name_of(step: int) -> str:
     """Name the checkpoint of a step as Trainer does."""
     return f"checkpoint-{step}"
@@ -227,10 +248,19 @@ def verify(path: Path, identity: Identity) -> None:
 def differences(sealed: Identity, wanted: Identity) -> str:
     """Say in which settings two runs differ; nothing where they are the same."""
     return ", ".join(
-        f"{key} {sealed.get(key, 'not known')} instead of {wanted.get(key, 'not known')}"
+        f"{key} {_shown(sealed, key)} instead of {_shown(wanted, key)}"
         for key in dict.fromkeys([*wanted, *sealed])
         if sealed.get(key) != wanted.get(key)
     )
+
+
+def _shown(identity: Identity, key: str) -> str:
+    return shorten(identity.get(key, "not said"), 40, placeholder="…")
+
+
+def _digest(texts: Texts) -> str:
+    content = [texts.classes, texts.texts, texts.labels.tolist()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _read_seal(path: Path) -> Seal:

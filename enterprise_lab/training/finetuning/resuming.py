@@ -32,6 +32,7 @@ class ResumingTrainer(Trainer):
         self, *arguments: Any, checkpoints: Checkpoints, say: Callable[[str], None], **named: Any
     ) -> None:
         super().__init__(*arguments, **named)
+        self.args.save_total_limit = None
         self._checkpoints = checkpoints
         self._say = say
         self._interruption = Interruption()
@@ -80,8 +81,13 @@ class ResumingTrainer(Trainer):
         finally:
             self._writing = None
         if self._interruption.asked:
-            self._say(f"Interrupted after step {step}; the same call continues the training.")
-            self._interruption.pass_on()
+            from_where = "the last checkpoint" if self._failing else "there"
+            said = f"Interrupted after step {step}: the same call goes on from {from_where}."
+            self._say(said)
+            try:
+                self._interruption.pass_on()
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(said) from None
 
     def _name_best(self, state_file: Path) -> None:
         """Let the state name the best checkpoint by where it will be."""
@@ -135,6 +141,16 @@ class _WhenToSave(TrainerCallback):
         control.should_save |= self._interruption.asked
         self._postponed = control.should_save and float(state.epoch).is_integer()
         control.should_save &= not self._postponed
+
+    def on_evaluate(
+        self,
+        args: Any,  # noqa: ARG002
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        """Save for an interruption that came during an evaluation."""
+        control.should_save |= self._interruption.asked
 
     def on_epoch_end(
         self,
