@@ -148,6 +148,7 @@ def _encoder(weights: Path, recipe: FineTuning, kind: str, pretrained: bool) -> 
         hidden_dropout_prob=recipe.dropout,
         attention_probs_dropout_prob=recipe.dropout,
         attn_implementation="eager" if eager else "sdpa",
+        use_cache=False,
     )
     if not pretrained:
         return transformers.BertModel(config, add_pooling_layer=False)
@@ -167,6 +168,8 @@ def _with_trained_parts(encoder: Any, recipe: FineTuning) -> nn.Module:
     parts: nn.Module = encoder if recipe.method == "full" else _adapted(encoder, recipe)
     if recipe.recompute:
         encoder.activation_checkpointing_enable({"use_reentrant": False})
+        # Or gradients of frozen layers' inputs would be computed below the first adapter.
+        encoder.disable_input_require_grads()
     return parts
 
 
