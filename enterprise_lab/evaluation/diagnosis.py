@@ -27,8 +27,10 @@ FALL = 0.10
 """Share by which a validation loss falls from one quarter to the next where it hasn't settled."""
 GAP = 0.10
 """Share of the validation loss by which the training loss is below it where one overfits at all."""
-BY_HEART = 0.90
-"""Such a share at which training texts are known by heart."""
+LEARNT = 0.50
+"""Such a share from which on the training texts are learnt: what falls then isn't underfitting."""
+BY_HEART = 0.80
+"""Such a share at which the training texts are known by heart."""
 LEAST_NATS = 0.02
 """Smaller changes of a loss mean nothing: 2 % of the probability of the right class."""
 UNSURE_NATS = math.log(2)
@@ -58,9 +60,10 @@ def diagnose(curve: Sequence[Point]) -> Diagnosis:
       validation loss was least; or this goes up and down by a tenth of itself, and no other change
       is clear, which takes four times as much.
     - overfitting: since its least the validation loss has risen by 5 % or more, and the training
-      loss is 10 % below it or more; or it has settled at ten times the training loss or more.
-    - underfitting: the validation loss still fell by 10 % or more in the last quarter; or it has
-      settled while the training loss still is above ln 2 nats.
+      loss is 10 % below it or more; or it gained less than 5 % in the second half, at the end of
+      which it is five times the training loss or more.
+    - underfitting: the validation loss still fell by 10 % or more in the last quarter, and is not
+      twice the training loss yet; or it has settled while this still is above ln 2 nats.
     - fits well: none of these.
 
     A curve's end is its last quarter: from six points on the mean of two or more of them.
@@ -112,6 +115,11 @@ class _Seen:
     def quarter(self) -> int:
         """How many points are a quarter of the curve."""
         return max(1, round(len(self.points) / 4))
+
+    @property
+    def middle(self) -> Point:
+        """The point that the second half begins after."""
+        return self.points[(len(self.points) - 1) // 2]
 
     @property
     def ending(self) -> tuple[Point, ...]:
@@ -216,7 +224,7 @@ def _but_better(best: Point, last: Point) -> str:
 
 
 def _still_falling(seen: _Seen) -> Diagnosis | None:
-    if not seen.clear(seen.before - seen.end, FALL, seen.before):
+    if seen.gap > LEARNT or not seen.clear(seen.before - seen.end, FALL, seen.before):
         return None
     return seen.says(
         "underfitting",
@@ -238,13 +246,18 @@ def _noisy(seen: _Seen) -> Diagnosis | None:
 
 
 def _by_heart(seen: _Seen) -> Diagnosis | None:
-    if seen.gap < BY_HEART or seen.end < UNSURE_NATS / 2:
+    middle, last = seen.middle, seen.last
+    gain = middle.validation_loss - seen.end
+    if seen.gap < BY_HEART or gain >= max(RISE * middle.validation_loss, LEAST_NATS):
+        return None
+    if seen.end - last.training_loss < UNSURE_NATS / 2:
         return None
     return seen.says(
         "overfitting",
-        f"validation loss {_level(seen.ending)} and has settled, while training loss fell to"
-        f" {seen.last.training_loss:.3f}: the training texts are known by heart, which helps no"
-        " other.",
+        f"validation loss was {middle.validation_loss:.2f} after epoch {middle.epoch:g} and"
+        f" {_level(seen.ending)}, while training loss fell from {middle.training_loss:.3f} to"
+        f" {last.training_loss:.3f}: what was learnt in the second half, the training texts by"
+        " heart, helps no others.",
     )
 
 
@@ -258,11 +271,17 @@ def _never_learnt(seen: _Seen) -> Diagnosis | None:
     )
 
 
+def _wide(seen: _Seen) -> str:
+    if seen.gap < BY_HEART:
+        return ""
+    return " The training texts are learnt: other texts would gain by more labels, not more epochs."
+
+
 def _well(seen: _Seen) -> Diagnosis:
     return seen.says(
         "fits well",
         f"{seen.losses}, which is at or near its least, {seen.best.validation_loss:.2f} after epoch"
-        f" {seen.best.epoch:g}.",
+        f" {seen.best.epoch:g}.{_wide(seen)}",
     )
 
 
