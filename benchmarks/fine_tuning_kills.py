@@ -12,9 +12,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -97,7 +95,7 @@ def kill(process: BaseProcess, folder: Path, number: int, chance: random.Random)
     assert time.monotonic() - began < PATIENCE_SECONDS
     if not process.is_alive():
         return None
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     left = [file.stat().st_size for file in (folder / UNFINISHED).rglob("*") if file.is_file()]
     return Kill(number, doing, newest(folder), sum(left))
