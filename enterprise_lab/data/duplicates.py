@@ -21,8 +21,8 @@ from enterprise_lab.errors import InvalidValueError
 
 SHINGLE_WORDS = 3
 _PERMUTATIONS = 128
-_WEIGHTS = (0.05, 0.95)
-"""Of false and of missed candidates: a false one costs a comparison, a missed one stays."""
+_MISSED = 0.02
+"""Probability that a pair of just the threshold's similarity isn't found; of others it is less."""
 
 _Shingles: TypeAlias = frozenset[str]
 
@@ -104,7 +104,7 @@ class _Index:
                 "Give a similarity such as 0.6.",
             )
         self.threshold = threshold
-        self.lsh = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS, weights=_WEIGHTS)
+        self.lsh = MinHashLSH(num_perm=_PERMUTATIONS, params=_bands(threshold))
         self.known: dict[int, _Shingles] = {}
 
     def add(self, row: int, shingles: _Shingles, signature: object) -> None:
@@ -119,6 +119,20 @@ class _Index:
         scored = [(-_jaccard(shingles, self.known[row]), row) for row in self.lsh.query(signature)]
         best, row = min(scored, default=(0.0, 0))
         return (row, -best) if -best >= self.threshold else None
+
+
+def _bands(threshold: float) -> tuple[int, int]:
+    """Return how many bands of how many rows to cut a signature into.
+
+    The most rows, so the fewest comparisons, with which a pair at the threshold t is missed with
+    a probability (1 - t^rows)^bands of at most a limit (J. Leskovec, A. Rajaraman, J. Ullman:
+    Mining of Massive Datasets, section 3.4).
+    """
+    rows = 1
+    for more in range(2, _PERMUTATIONS // 2 + 1):
+        if (1 - threshold**more) ** (_PERMUTATIONS // more) <= _MISSED:
+            rows = more
+    return _PERMUTATIONS // rows, rows
 
 
 def _signed(texts: Sequence[str]) -> list[tuple[_Shingles, object]]:

@@ -48,7 +48,7 @@ def _ledgar(folder: Path) -> Texts:
     """Read a JSON object a line, as LexGLUE has them: the text and its one topic."""
     with (folder / "unpacked" / "ledgar.jsonl").open(encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
-    return labelled([one["text"] for one in found], [one["clause_type"] for one in found])
+    return _labelled([(one["text"], one["clause_type"], str(row)) for row, one in enumerate(found)])
 
 
 def _cuad(folder: Path) -> Texts:
@@ -62,8 +62,17 @@ def _cuad(folder: Path) -> Texts:
         for question in paragraph["qas"]
         for answer in question["answers"]
     ]
-    texts, categories, titles = zip(*found, strict=True) if found else ((), (), ())
-    return labelled(texts, categories, titles)
+    return _labelled(found)
+
+
+def _labelled(found: list[tuple[str, str, str]]) -> Texts:
+    """Return texts from what a file says are text, class and group; ValueError if it doesn't."""
+    if not found:
+        raise ValueError("they hold no text")
+    if not all(isinstance(part, str) for one in found for part in one):
+        raise ValueError("a text or its class is no string")
+    texts, names, groups = zip(*found, strict=True)
+    return labelled(texts, names, groups)
 
 
 _READERS: dict[str, Callable[[Path], Texts]] = {

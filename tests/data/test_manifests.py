@@ -25,8 +25,9 @@ from .conftest import Workshop, file_of, text_of
 
 GOOD = text_of("good", [file_of("a.bin", b"1")])
 NAMES = (
-    "digits", "fashion-mnist", "cifar-10", "licence-texts", "ledgar", "squad-1.1", "wikitext-2",
-    "movielens-100k", "minilm", "bert-base-uncased", "bert-large-uncased", "bert-large-squad",
+    "digits", "fashion-mnist", "cifar-10", "licence-texts", "ledgar", "cuad", "squad-1.1",
+    "wikitext-2", "movielens-100k", "minilm", "bert-base-uncased", "bert-large-uncased",
+    "bert-large-squad",
 )  # fmt: skip
 
 
