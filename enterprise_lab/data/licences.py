@@ -51,7 +51,11 @@ def by_category(categories: int = 5) -> Texts:
 
 
 def family_of(key: str) -> str:
-    """Return the family of a licence: the first part of its key, without a version."""
+    """Return the family of a licence: the first part of its key, as `cc` of cc-by-4.0.
+
+    It holds together what one firm or project wrote. Relatives under other names (gpl and agpl,
+    mpl and cpal) it keeps apart; their texts tell them: `join_relatives`.
+    """
     return key.partition("-")[0]
 
 
