@@ -29,6 +29,7 @@ from enterprise_lab.catalog.speeds import (
     training_runs,
     training_speeds,
 )
+from enterprise_lab.catalog.spot import SpotPrice, spot_price, spot_prices
 from enterprise_lab.catalog.statements import Statement, pretraining_statements
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Price",
     "Retired",
     "Row",
+    "SpotPrice",
     "Statement",
     "TrainingRun",
     "TrainingSpeed",
@@ -58,6 +60,8 @@ __all__ = [
     "price",
     "prices",
     "retired",
+    "spot_price",
+    "spot_prices",
     "training_runs",
     "training_speeds",
 ]

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from enterprise_lab.catalog.ec2 import Instance, prices
 from enterprise_lab.catalog.rows import Row
+from enterprise_lab.catalog.spot import spot_prices
 
 UNVERIFIED = "†"
 _FOOTNOTE = f"{UNVERIFIED} unverified: recalled, not read in a source"
@@ -49,7 +50,8 @@ class RowCard:
         yield grid
         yield from _footnote(text for _, text in lines)
         if isinstance(self.row, Instance):
-            for price in prices(self.row.name):
+            spot = [row for row in spot_prices() if row.instance == self.row.name]
+            for price in [*prices(self.row.name), *spot]:
                 yield Text()
                 yield RowCard(price)
 

@@ -7,5 +7,6 @@ from enterprise_lab.costing.options import (
     training_options,
     whole_devices,
 )
+from enterprise_lab.costing.spot import spot
 
-__all__ = ["Option", "Options", "on_demand", "training_options", "whole_devices"]
+__all__ = ["Option", "Options", "on_demand", "spot", "training_options", "whole_devices"]

@@ -11,6 +11,7 @@ from enterprise_lab.catalog import (
     Instance,
     Model,
     Price,
+    SpotPrice,
     TrainingSpeed,
 )
 from enterprise_lab.catalog.rows import DATA, read
@@ -35,13 +36,14 @@ def everything():
         *catalog.models(),
         *catalog.retired(),
         *catalog.pretraining_statements(),
+        *catalog.spot_prices(),
         *(row for i in catalog.instances(include_retired=True) for row in catalog.prices(i.name)),
     ]
 
 
 def test_every_row_has_a_source():
     rows = everything()
-    assert len(rows) == 30 + 98 + 81 + 4 + 9 + 99
+    assert len(rows) == 30 + 98 + 81 + 4 + 9 + 12 + 99
     assert all(row.source.strip() for row in rows)
 
 
@@ -128,6 +130,9 @@ def test_a_file_that_is_not_text_or_not_there_is_named(tmp_path):
         ("prices.csv", Price, "usd_per_hour", "-0.9"),
         ("prices.csv", Price, "date", "yesterday"),
         ("prices.csv", Price, "source", ""),
+        ("spot_prices.csv", SpotPrice, "low_usd_per_hour", "2"),
+        ("spot_prices.csv", SpotPrice, "high_usd_per_hour", "inf"),
+        ("spot_prices.csv", SpotPrice, "zones", "0"),
         ("training_speeds.csv", TrainingSpeed, "flash_attention", "perhaps"),
         ("training_speeds.csv", TrainingSpeed, "precision", "fp12"),
     ],
