@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,12 @@ from transformers.trainer_utils import TrainOutput
 
 from enterprise_lab.training.finetuning.checkpoints import Checkpoints, name_of
 from enterprise_lab.training.finetuning.interruption import Interruption
+
+
+_TROUBLE = OSError, RuntimeError, SafetensorError
+"""What writing raises: PyTorch and safetensors don't raise the system's own error."""
+_FULL_BYTES = 1_000_000
+"""A disk with less is full."""
 
 
 class ResumingTrainer(Trainer):
@@ -72,10 +81,11 @@ class ResumingTrainer(Trainer):
         try:
             with self._checkpoints.writing(step, best) as hidden:
                 self._writing = hidden.parent
-                super()._save_checkpoint(model, trial)
+                with _in_the_systems_words(hidden.parent):
+                    super()._save_checkpoint(model, trial)
                 self._name_best(hidden / TRAINER_STATE_NAME)
             self._failing = False
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except _TROUBLE as error:
             self.state.best_model_checkpoint = best_before
             self._tell_of(error)
         finally:
@@ -162,6 +172,16 @@ class _WhenToSave(TrainerCallback):
         """Save what was postponed."""
         control.should_save |= self._postponed
         self._postponed = False
+
+
+@contextmanager
+def _in_the_systems_words(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except _TROUBLE as error:
+        if shutil.disk_usage(folder).free < _FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def _reason(error: Exception) -> str:

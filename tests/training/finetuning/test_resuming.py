@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -234,6 +235,18 @@ class TestFullDisks:
         (said,) = run.said
         assert "checkpoint of step 4 couldn't be written" in said
         assert Checkpoints(tmp_path, MINE).last_good().path == tmp_path / "checkpoint-15"
+
+    def test_a_full_disk_is_called_so_whatever_pytorch_calls_it(self, tmp_path, monkeypatch):
+        def full(*_: object) -> None:
+            raise RuntimeError("[enforce fail at inline_container.cc:672]")
+
+        none_left = SimpleNamespace(total=1, used=1, free=0)
+        monkeypatch.setattr(torch, "save", full)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: none_left)
+        run = Run(tmp_path, max_steps=2)
+        run.outcome()
+        (said,) = run.said
+        assert "(No space left on device; 0.0 MB are free)" in said
 
     @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
     def test_whatever_the_disk_says_is_said(self, tmp_path, whole, monkeypatch, error):
