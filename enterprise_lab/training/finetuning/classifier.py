@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,26 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from enterprise_lab.data.digests import listing
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate.trainable import Projection
 from enterprise_lab.training.finetuning.batching import padded_length
-from enterprise_lab.training.finetuning.encoder import Network, build, quiet_transformers
+from enterprise_lab.training.finetuning.encoder import WEIGHTS, Network, build, quiet_transformers
 from enterprise_lab.training.finetuning.recipe import FineTuning, Method, Precision
 
 AT_A_TIME = 32
 """Texts classified together: enough to keep a device busy, with little memory."""
-_CARD, _TRAINED = "classifier.json", "trained.safetensors"
+_CARD = "classifier.json"
+_FILES: dict[Method, str] = {
+    "full": "model.safetensors",
+    "lora": "adapter_model.safetensors",
+    "head": "head.safetensors",
+}
+"""Where weights are stored: there transformers looks for an encoder's, peft for adapters."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Ids = list[NDArray[np.int64]]
@@ -101,13 +107,15 @@ class TextClassifier:
         return sum(w.numel() * w.element_size() for w in self.network.trained().values())
 
     def export(self, folder: Path) -> int:
-        """Store what was trained, all that `load_classifier` needs; return the bytes written.
+        """Store what was trained, all that `load_classifier` needs; return the folder's bytes.
 
-        Of "full" that is the whole model with its tokenizer. Of "head" and "lora" it is the
-        trained weights alone: the encoder they belong to is needed again to load them.
+        Of "full" that is the whole model with its tokenizer, of which transformers can load the
+        encoder. Of "lora" and "head" it is the trained weights alone: the encoder they belong to is
+        needed again. Adapters can be loaded by peft.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(trained_weights(self.network), folder / _TRAINED)
+        weights = trained_weights(self.network).items()
+        save_file({_stored(name): w for name, w in weights}, folder / _FILES[self.recipe.method])
         card = Card(
             classes=self.classes,
             method=self.recipe.method,
@@ -118,13 +126,14 @@ class TextClassifier:
             base_sha256=digest(self.base),
         )
         (folder / _CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
-        names = [_CARD, _TRAINED]
-        if self.recipe.method == "full":
-            with quiet_transformers():
-                names += [Path(name).name for name in self.tokenizer.save_pretrained(folder)]
-                self.network.encoder.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-            names.append("config.json")
-        return sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+        encoder: Any = self.network.encoder
+        with quiet_transformers():
+            if self.recipe.method == "full":
+                self.tokenizer.save_pretrained(folder)
+                encoder.config.save_pretrained(folder)
+            elif self.recipe.method == "lora":
+                encoder.peft_config["default"].save_pretrained(folder)
+        return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def load_classifier(folder: Path, base: Path | None = None, *, kind: str = "cpu") -> TextClassifier:
@@ -134,8 +143,8 @@ def load_classifier(folder: Path, base: Path | None = None, *, kind: str = "cpu"
     """
     try:
         card = Card.model_validate_json((folder / _CARD).read_text(encoding="utf-8"))
-        weights = load_file(folder / _TRAINED)
-    except (OSError, ValueError, ValidationError) as error:
+        weights = load_file(folder / _FILES[card.method])
+    except (OSError, ValueError, SafetensorError) as error:
         raise LabError(
             f"{folder} holds no classifier that can be read.",
             "Give a folder that export() wrote, or export it again.",
@@ -154,7 +163,8 @@ def load_classifier(folder: Path, base: Path | None = None, *, kind: str = "cpu"
         targets=card.targets,
     )
     network = build(known, recipe, len(card.classes), kind=kind, pretrained=card.method != "full")
-    put_trained(network, weights)
+    own = {_stored(name): name for name in network.trained()}
+    put_trained(network, {own.get(name, name): weight for name, weight in weights.items()})
     network.eval()
     return TextClassifier(network, tokenizer(known), card.classes, recipe, known)
 
@@ -164,7 +174,7 @@ def trained_weights(network: Network) -> dict[str, torch.Tensor]:
     return {name: w.detach().cpu().clone().contiguous() for name, w in network.trained().items()}
 
 
-def put_trained(network: Network, weights: dict[str, torch.Tensor]) -> None:
+def put_trained(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
     """Put weights that `trained_weights` returned where they belong.
 
     Raises LabError where they are of another network.
@@ -218,12 +228,11 @@ def pad(ids: Ids, most: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def digest(weights: Path) -> str:
-    """Return the SHA-256 of the config and the weights in a folder."""
-    found = hashlib.sha256()
-    for name in ("config.json", "model.safetensors", "pytorch_model.bin"):
-        file = weights / name
-        if file.is_file():
-            with file.open("rb") as stream:
-                for block in iter(partial(stream.read, 2**20), b""):
-                    found.update(block)
-    return found.hexdigest()
+    """Return the sha256 of the config and the weights in a folder, all together."""
+    files = (weights / name for name in ("config.json", *WEIGHTS))
+    return listing(weights, [file for file in files if file.is_file()])[2]
+
+
+def _stored(name: str) -> str:
+    """Return what transformers and peft call a weight of the network."""
+    return name.removeprefix("encoder.").replace(".default.", ".")

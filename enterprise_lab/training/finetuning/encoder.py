@@ -31,7 +31,7 @@ _MODULES: dict[Projection, str] = {
     "mlp": r"(intermediate|\d+\.output)\.dense",
 }
 """What transformers calls the projections of a BERT's layers."""
-_WEIGHTS = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+WEIGHTS = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 
 
 class Network(nn.Module):
@@ -54,14 +54,15 @@ class Network(nn.Module):
         From tokens and their mask, both texts x length, or from `vectors` that `pooled` returned.
         """
         if vectors is None:
+            assert input_ids is not None
+            assert attention_mask is not None
             vectors = self.pooled(input_ids, attention_mask)
         with torch.autocast(vectors.device.type, enabled=False):
             logits: Tensor = self.head(vectors)
         return logits
 
-    def pooled(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the mean of a text's outputs, padding left out: texts x hidden, in fp32."""
-        assert attention_mask is not None
         states = self.encoder(input_ids, attention_mask=attention_mask).last_hidden_state.float()
         kept = attention_mask.unsqueeze(-1)
         mean: Tensor = (states * kept).sum(dim=1) / kept.sum(dim=1)
@@ -152,9 +153,9 @@ def _encoder(weights: Path, recipe: FineTuning, kind: str, pretrained: bool) -> 
     )
     if not pretrained:
         return transformers.BertModel(config, add_pooling_layer=False)
-    if not any((weights / name).is_file() for name in _WEIGHTS):
+    if not any((weights / name).is_file() for name in WEIGHTS):
         raise LabError(
-            f"{weights} holds no weights: none of {', '.join(_WEIGHTS)}.",
+            f"{weights} holds no weights: none of {', '.join(WEIGHTS)}.",
             "Give a folder with them, or train from random ones with pretrained=False.",
         )
     return transformers.BertModel.from_pretrained(

@@ -20,6 +20,17 @@ PARTS = 10
 """Of a training for which a log gets a line."""
 
 
+class Steps(transformers.TrainerCallback):
+    """Tells the number of each step when it is done, and the mean loss of a text in it."""
+
+    def __init__(self, tell: Callable[[int, float], object], loss: Callable[[], float]) -> None:
+        self._tell, self._loss = tell, loss
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Tell it."""
+        self._tell(state.global_step, self._loss())
+
+
 class Progress(transformers.TrainerCallback):
     """Tells the epoch, the validation's figures and the seconds left, twice a second at most."""
 

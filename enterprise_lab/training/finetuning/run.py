@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,13 @@ from pathlib import Path
 import torch
 
 from enterprise_lab.data.texts import Texts
-from enterprise_lab.errors import InvalidValueError, LabError, require_one_of, require_whole
+from enterprise_lab.errors import (
+    InvalidValueError,
+    LabError,
+    require_kind,
+    require_one_of,
+    require_whole,
+)
 from enterprise_lab.evaluation.curves import Point
 from enterprise_lab.measure.devices import Kind, machine
 from enterprise_lab.measure.energy import EnergyMeter
@@ -31,7 +37,7 @@ from enterprise_lab.training.finetuning.encoder import (
 )
 from enterprise_lab.training.finetuning.examples import Examples
 from enterprise_lab.training.finetuning.figures import Figures, step_seconds, work_of
-from enterprise_lab.training.finetuning.progress import Progress, Tell
+from enterprise_lab.training.finetuning.progress import Progress, Steps, Tell
 from enterprise_lab.training.finetuning.recipe import CUDA_CAPABILITY, FineTuning
 from enterprise_lab.training.finetuning.trainer import FineTuner
 from enterprise_lab.training.trainer import no_such_device
@@ -74,14 +80,16 @@ def fine_tune(
     save_every: int = 50,
     device: str = "auto",
     tell: Tell | None = None,
+    on_step: Callable[[int, float], object] | None = None,
 ) -> FineTuned:
     """Fine-tune the BERT in the folder `weights` to classify texts.
 
     The validation texts are looked at after each epoch. With `pretrained` false the encoder begins
-    with random weights, which shows what pre-training buys. `tell` is told what is done, and the
-    share of all. With a `folder`, a checkpoint is written there every `save_every` steps, and the
-    same call continues a training that was cut off from its last good one: on a processor to the
-    same weights, to the bit, as if it had never been. `device` is "cpu", "cuda" or "auto".
+    with random weights, which shows what pre-training buys. With a `folder`, a checkpoint is
+    written there every `save_every` steps, and the same call continues a training that was cut off
+    from its last good one: on a processor to the same weights, to the bit, as if it had never been.
+    `device` is "cpu", "cuda" or "auto". `tell` is told what is done, and the share of all,
+    `on_step` the number of every step and the mean loss of a text in it, which a GPU is waited for.
 
     With the method "head" the frozen encoder sees every text once; the head is then trained on the
     vectors it made, as is done at work, since they would be the same in every epoch.
@@ -89,6 +97,8 @@ def fine_tune(
     Raises LabError for texts, weights, recipes and devices that don't go together.
     """
     start = time.perf_counter()
+    require_kind("weights", weights, Path, 'data.fetch("minilm")')
+    require_kind("recipe", recipe, FineTuning, 'usual("full")')
     kind = _kind(device)
     _require_precision(recipe, kind)
     _require_texts(train, validation)
@@ -127,6 +137,8 @@ def fine_tune(
             save_every=save_every if folder else 0,
             say=messages.append,
         )
+        if on_step:
+            tuner.add_callback(Steps(on_step, lambda: tuner.last_loss))
         if tell:
             tuner.add_callback(Progress(tell, lambda: tuner.ledger.points))
         if folder:
@@ -135,24 +147,46 @@ def fine_tune(
             tuner.train()
         tuner.finish()
     seconds = time.perf_counter() - start
-    ledger, trained = tuner.ledger, network.trained()
-    doubt = _busy(kind, others.share(seconds))
-    figures = Figures(
+    return FineTuned(
+        classifier=classifier,
+        curve=tuple(tuner.ledger.points),
+        losses=tuple(tuner.ledger.losses),
+        figures=_figures(
+            tuner, learnt, encoding_seconds, seconds, memory, meter, others.share(seconds)
+        ),
+        messages=tuple(messages),
+    )
+
+
+def _figures(
+    tuner: FineTuner,
+    learnt: Examples,
+    encoding_seconds: float,
+    seconds: float,
+    memory: PeakMemory,
+    meter: EnergyMeter,
+    others: float,
+) -> Figures:
+    classifier, ledger = tuner.classifier, tuner.ledger
+    network, kind = classifier.network, classifier.kind
+    classes, steps = len(classifier.classes), len(ledger.losses)
+    doubt = ""
+    if kind == "cpu" and others > OTHERS_MAY_USE:
+        doubt = f"the machine is too busy (other processes used {others:.0%} of the processors)"
+    return Figures(
         kind=kind,
         device=processor_name(machine()) if kind == "cpu" else torch.cuda.get_device_name(),
-        work=work_of(shape, tuner.batches, len(ledger.losses), len(train.classes), learnt.tokens),
+        work=work_of(network.shape, tuner.batches, steps, classes, learnt.tokens),
         steps=step_seconds(ledger.seconds, doubt),
         training_seconds=encoding_seconds + sum(ledger.seconds),
         seconds=seconds,
         peak_memory_bytes=_read(memory),
         energy=meter.energy,
-        trained_parameters=sum(w.numel() for w in trained.values()),
+        trained_parameters=sum(w.numel() for w in network.trained().values()),
         parameters=sum(w.numel() for w in network.parameters()),
         stored_bytes=classifier.stored_bytes,
         doubt=doubt,
     )
-    curve, losses = tuple(ledger.points), tuple(ledger.losses)
-    return FineTuned(classifier, curve, losses, figures, tuple(messages))
 
 
 def _kind(device: str) -> Kind:
@@ -179,6 +213,7 @@ def _require_precision(recipe: FineTuning, kind: Kind) -> None:
 
 def _require_texts(train: Texts, validation: Texts) -> None:
     for use, texts in (("training", train), ("validation", validation)):
+        require_kind(f"the {use} texts", texts, Texts, "labelled(texts, names)")
         if len(texts) == 0:
             raise LabError(f"There are no {use} texts.", "Give at least one, with its label.")
     if train.classes != validation.classes:
@@ -216,12 +251,6 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-def _busy(kind: Kind, others: float) -> str:
-    if kind != "cpu" or others <= OTHERS_MAY_USE:
-        return ""
-    return f"the machine is too busy (other processes used {others:.0%} of the processors)"
 
 
 def _read(memory: PeakMemory) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from enterprise_lab.training.finetuning.classifier import (
     put_trained,
     trained_weights,
 )
-from enterprise_lab.training.finetuning.examples import Examples, as_it_is
+from enterprise_lab.training.finetuning.examples import Batch, Examples, as_it_is
 from enterprise_lab.training.finetuning.ledger import Ledger
 from enterprise_lab.training.finetuning.recipe import FineTuning
 from enterprise_lab.training.finetuning.resuming import ResumingTrainer
@@ -86,7 +86,6 @@ class FineTuner(ResumingTrainer):
         checkpoints: Checkpoints,
         save_every: int,
         say: Callable[[str], None],
-        callbacks: Sequence[transformers.TrainerCallback] = (),
     ) -> None:
         recipe, kind = classifier.recipe, classifier.kind
         self.recipe, self.classifier, self.validation = recipe, classifier, validation
@@ -103,7 +102,7 @@ class FineTuner(ResumingTrainer):
             train_dataset=train,
             eval_dataset=validation,
             compute_loss_func=self._loss,
-            callbacks=[_Clock(self), *callbacks],
+            callbacks=[_Clock(self)],
             checkpoints=checkpoints,
             say=say,
         )
@@ -143,12 +142,19 @@ class FineTuner(ResumingTrainer):
         return self.optimizer
 
     def _loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: Any
+        self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: int
     ) -> torch.Tensor:
         """Return a micro-batch's share of the mean loss of all the texts of its step."""
         loss = cross_entropy(logits, labels, weight=self._class_weights, reduction="sum")
-        share: torch.Tensor = loss / num_items_in_batch
-        return share
+        return loss / num_items_in_batch
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: Any) -> int:  # noqa: ARG002
+        """Count the texts of a step on the processor, so that no GPU is waited for."""
+        return sum(len(batch["labels"]) for batch in batch_samples)
+
+    def _prepare_inputs(self, inputs: Batch) -> Batch:
+        """Send a micro-batch to the device, which fetches it while the processor goes on."""
+        return {name: one.to(self.args.device, non_blocking=True) for name, one in inputs.items()}
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Keep the loss of a micro-batch, without waiting for it."""
@@ -161,6 +167,11 @@ class FineTuner(ResumingTrainer):
         self._losses.append(torch.stack(self._parts).sum())
         self._parts = []
         self.ledger.seconds.append(seconds)
+
+    @property
+    def last_loss(self) -> float:
+        """The mean loss of a text in the last step; a GPU is waited for."""
+        return float(self._losses[-1])
 
     def settle(self) -> None:
         """Put the losses that are still on the device into the ledger."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
@@ -11,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.evaluation.metrics import macro_f1
 from enterprise_lab.training.finetuning.classifier import load_classifier, tokenised
-from enterprise_lab.training.finetuning.encoder import build
+from enterprise_lab.training.finetuning.encoder import build, quiet_transformers
 from enterprise_lab.training.finetuning.progress import lines
 from enterprise_lab.training.finetuning.recipe import METHODS, FineTuning
 from enterprise_lab.training.finetuning.run import fine_tune
@@ -195,6 +196,24 @@ def test_what_is_exported_is_loaded_again(weights, texts, tmp_path, method):
     assert tuned.figures.stored_bytes < written
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # by peft
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_others_tools_load_what_is_exported(weights, texts, tmp_path, method):
+    recipe = replace(QUICK, method=method, epochs=1)
+    tuned = fine_tune(weights, texts(30), texts(10, seed=1), recipe, device="cpu")
+    tuned.export(tmp_path)
+    with quiet_transformers():
+        folder = tmp_path if method == "full" else weights
+        encoder = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    if method == "lora":
+        encoder = peft.PeftModel.from_pretrained(encoder, tmp_path)
+    ids = torch.arange(5, 20)[None]
+    with torch.no_grad():
+        theirs = encoder.eval()(ids).last_hidden_state.mean(dim=1)
+        ours = tuned.classifier.network.pooled(ids, torch.ones_like(ids))
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
 def test_what_was_trained_on_another_encoder_is_refused(weights, texts, tmp_path):
     recipe = replace(QUICK, method="head", epochs=1)
     tuned = fine_tune(weights, texts(10), texts(10, seed=1), recipe, device="cpu")
@@ -215,6 +234,16 @@ def test_a_log_gets_a_line_for_each_tenth(weights, texts):
     assert len(written) <= 1 + 12
 
 
+def test_every_step_is_told_with_its_loss(weights, texts):
+    told = []
+    recipe = replace(QUICK, epochs=1, accumulation=2)
+    tuned = fine_tune(
+        weights, texts(40), texts(10, 1), recipe, device="cpu",
+        on_step=lambda *step: told.append(step),
+    )  # fmt: skip
+    assert told == list(enumerate(tuned.losses, start=1))
+
+
 def test_nothing_is_printed(weights, texts, capfd):
     fine_tune(weights, texts(20), texts(10, seed=1), replace(QUICK, epochs=1), device="cpu")
     assert capfd.readouterr() == ("", "")
@@ -228,6 +257,8 @@ def test_what_cant_be_trained_is_refused(weights, texts, monkeypatch):
             fine_tune(weights, *given, **how)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(some.texts, some, QUICK, said="training texts can't be")
+    refused(some, some, None, said="recipe can't be")
     refused(none, some, QUICK, said="no training texts")
     refused(some, none, QUICK, said="no validation texts")
     refused(some, texts(10, classes=2), QUICK, said="different classes")
