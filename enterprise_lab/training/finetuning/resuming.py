@@ -23,7 +23,6 @@ from transformers.trainer_utils import TrainOutput
 from enterprise_lab.training.finetuning.checkpoints import Checkpoints, name_of
 from enterprise_lab.training.finetuning.interruption import Interruption
 
-
 _TROUBLE = OSError, RuntimeError, SafetensorError
 """What writing raises: PyTorch and safetensors don't raise the system's own error."""
 _FULL_BYTES = 1_000_000
