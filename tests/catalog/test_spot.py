@@ -48,9 +48,9 @@ def test_a_family_that_is_retiring_is_noted():
 
 def test_where_no_spot_price_is_known_it_says_where_to_look():
     with pytest.raises(LabError) as refused:
-        catalog.spot_price("g4dn.xlarge")
-    assert refused.value.problem == "Spot prices of g4dn.xlarge are not in the catalogue."
-    assert "describe-spot-price-history --instance-types g4dn.xlarge" in refused.value.remedy
+        catalog.spot_price("g4dn.4xlarge")
+    assert refused.value.problem == "Spot prices of g4dn.4xlarge are not in the catalogue."
+    assert "describe-spot-price-history --instance-types g4dn.4xlarge" in refused.value.remedy
 
 
 def test_an_unknown_instance_is_refused_with_near_names():

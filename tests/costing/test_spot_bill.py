@@ -57,7 +57,7 @@ def test_a_spot_bill_is_never_above_the_on_demand_one(name, duration):
     ("seconds", "name", "instances", "problem"),
     [
         (HOUR, "p9.huge", 1, "no EC2 instance"),
-        (HOUR, "g4dn.xlarge", 1, "not in the catalogue"),
+        (HOUR, "g4dn.4xlarge", 1, "not in the catalogue"),
         (HOUR, "p4d", 0, "instances must be"),
         (HOUR, "p4d", 1.5, "instances must be"),
         (-1, "p4d", 1, "seconds must be"),
