@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -111,40 +112,39 @@ def _drawn(labels: Rows, balanced: bool, rng: np.random.Generator) -> Rows:
 
 
 def _cut(rows: Rows, lengths: Rows, parts: int) -> list[Rows]:
-    """Cut rows, sorted by length, into parts of about as many padded tokens, at least a row each.
+    """Cut rows, sorted by length, into parts of which the one with most padded tokens has fewest.
 
-    The smallest bound on a part's tokens is searched for, to which the longest are filled first.
+    Each part has a row at least, so there must be as many.
     """
-    if parts == 1:
-        return [rows]
     padded = padded_length(lengths)
-    low, high = int(padded.max()), int(padded.max()) * len(rows)
-    while low < high:
-        bound = (low + high) // 2
-        if len(_starts(padded, bound)) <= parts:
-            high = bound
-        else:
-            low = bound + 1
-    starts = _starts(padded, low)
-    spare = [i for i in range(1, len(rows)) if i not in starts]
-    starts = sorted([*starts, *spare[: parts - len(starts)]])
-    return np.split(rows, starts[1:])
+    longest = int(padded.max())
+    fewest = bisect_left(
+        range(longest * len(rows)),
+        True,
+        lo=longest,
+        key=lambda tokens: len(_cuts(padded, tokens)) < parts,
+    )
+    cuts = _cuts(padded, fewest)
+    others = [i for i in range(1, len(rows)) if i not in cuts]
+    return np.split(rows, sorted([*cuts, *others[: parts - 1 - len(cuts)]]))
 
 
-def _starts(padded: Rows, bound: int) -> list[int]:
-    """Return where parts of at most `bound` tokens begin, filled from the longest on."""
-    starts, width, held = [0], 0, 0
-    cuts = []
-    for i in range(len(padded) - 1, -1, -1):
-        if held and (held + 1) * width > bound:
-            cuts.append(i + 1)
-            held = 0
-        if not held:
-            width = int(padded[i])
-        held += 1
-    return starts + sorted(cuts)
+def _cuts(padded: Rows, tokens: int) -> list[int]:
+    """Return where to cut so that no part has more tokens, filling parts from the longest on."""
+    cuts, end = [], len(padded)
+    for i in reversed(range(len(padded))):
+        if (end - i) * padded[end - 1] > tokens:
+            end = i + 1
+            cuts.append(end)
+    return cuts
 
 
 def padded_length(lengths: Rows) -> Rows:
     """Round lengths up to the multiple that texts are padded to."""
     return -(-lengths // MULTIPLE) * MULTIPLE
+
+
+def width(lengths: Rows, positions: int, at_least: int = 1) -> int:
+    """Return what texts are padded to together, never above the model's positions."""
+    longest = np.array(max(int(lengths.max()), at_least))
+    return min(int(padded_length(longest)), positions)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from enterprise_lab.data.digests import listing
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate.trainable import Projection
-from enterprise_lab.training.finetuning.batching import padded_length
+from enterprise_lab.training.finetuning.batching import width
 from enterprise_lab.training.finetuning.encoder import WEIGHTS, Network, build, quiet_transformers
 from enterprise_lab.training.finetuning.recipe import FineTuning, Method, Precision
 
@@ -84,14 +84,15 @@ class TextClassifier:
         return self._by_length(ids, self.network.pooled, self.network.shape.hidden)
 
     @torch.no_grad()
-    def _by_length(self, ids: Ids, ask: Any, width: int) -> NDArray[np.float32]:
-        found = np.empty((len(ids), width), dtype=np.float32)
-        most = self.network.shape.max_positions
+    def _by_length(self, ids: Ids, ask: Any, figures: int) -> NDArray[np.float32]:
+        found = np.empty((len(ids), figures), dtype=np.float32)
+        positions = self.network.shape.max_positions
         training = self.network.training
         self.network.eval()
         with self.autocast():
             for rows in by_length(np.array([len(one) for one in ids], dtype=np.int64)):
-                tokens, mask = (part.to(self.kind) for part in pad([ids[i] for i in rows], most))
+                together = [ids[i] for i in rows]
+                tokens, mask = (part.to(self.kind) for part in pad(together, positions))
                 found[rows] = ask(tokens, mask).float().cpu().numpy()
         self.network.train(training)
         return found
@@ -214,15 +215,16 @@ def by_length(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [order[start : start + AT_A_TIME] for start in range(0, len(order), AT_A_TIME)]
 
 
-def pad(ids: Ids, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(ids: Ids, positions: int, at_least: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """Return token ids padded to one length, and their mask: both texts x length.
 
-    The length is that of the longest, rounded up, but never above `most`, the model's positions.
+    The length is that of the longest, or `at_least`, rounded up, but never above the model's
+    `positions`.
     """
     lengths = np.array([len(one) for one in ids])
-    width = min(int(padded_length(lengths.max())), most)
-    tokens = np.zeros((len(ids), width), dtype=np.int64)
-    mask = np.arange(width) < lengths[:, None]
+    places = np.arange(width(lengths, positions, at_least))
+    tokens = np.zeros((len(ids), len(places)), dtype=np.int64)
+    mask = places < lengths[:, None]
     tokens[mask] = np.concatenate(ids)
     return torch.from_numpy(tokens), torch.from_numpy(mask.astype(np.int64))
 

@@ -18,6 +18,7 @@ from enterprise_lab.training.finetuning.classifier import (
     pad,
     tokenised,
 )
+from enterprise_lab.training.finetuning.recipe import FineTuning
 
 Batch = dict[str, torch.Tensor]
 
@@ -26,18 +27,20 @@ Batch = dict[str, torch.Tensor]
 class Examples(Dataset[Batch]):
     """Tokenised texts with labels; for a frozen encoder, with the vectors it makes of them.
 
-    `most` is the most tokens that a text can be padded to: the model's positions.
+    Texts are padded to `at_least` so many tokens, and never above the model's `positions`.
     """
 
     ids: Ids
     labels: NDArray[np.int64]
-    most: int
+    positions: int
+    at_least: int = 1
     vectors: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, texts: Texts, tokenizer: Any, sequence_length: int, most: int) -> Examples:
-        """Tokenise texts, each cut off after `sequence_length` tokens."""
-        return cls(tokenised(tokenizer, texts.texts, sequence_length), texts.labels, most)
+    def of(cls, texts: Texts, tokenizer: Any, recipe: FineTuning, positions: int) -> Examples:
+        """Tokenise texts, cut off and padded as the recipe says."""
+        ids = tokenised(tokenizer, texts.texts, recipe.sequence_length)
+        return cls(ids, texts.labels, positions, recipe.padded_at_least)
 
     def encoded(self, classifier: TextClassifier) -> Examples:
         """Return the same with the vectors that a classifier's encoder makes of them."""
@@ -62,7 +65,7 @@ class Examples(Dataset[Batch]):
         labels = {"labels": torch.from_numpy(self.labels[chosen])}
         if self.vectors is not None:
             return labels | {"vectors": torch.from_numpy(self.vectors[chosen])}
-        tokens, mask = pad([self.ids[i] for i in chosen], self.most)
+        tokens, mask = pad([self.ids[i] for i in chosen], self.positions, self.at_least)
         return labels | {"input_ids": tokens, "attention_mask": mask}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from enterprise_lab.errors import require_positive
 from enterprise_lab.estimate import forward_flops, training_flops
 from enterprise_lab.measure.energy import Energy
-from enterprise_lab.measure.records import Record, Scalar, measured
+from enterprise_lab.measure.records import Origin, Record, Scalar, measured
 from enterprise_lab.measure.timing import Measurement
 from enterprise_lab.shapes import TransformerShape
 from enterprise_lab.training.figures import (
@@ -21,7 +21,7 @@ from enterprise_lab.training.figures import (
     STEP_SECONDS,
     single,
 )
-from enterprise_lab.training.finetuning.batching import Batches, Rows, padded_length
+from enterprise_lab.training.finetuning.batching import Batches, Rows, width
 from enterprise_lab.training.finetuning.classifier import by_length
 from enterprise_lab.training.finetuning.recipe import FineTuning
 from enterprise_lab.units import HOUR
@@ -134,6 +134,7 @@ class Figures:
             "batch": recipe.batch,
             "accumulation": recipe.accumulation,
             "sequence_length": recipe.sequence_length,
+            "padding": recipe.padding,
             "bucketing": recipe.bucketing,
             "recompute": recipe.recompute,
             "dropout": recipe.dropout,
@@ -141,8 +142,14 @@ class Figures:
             "seed": recipe.seed,
             **more,
         }
+        calculated: dict[str, dict[str, object]] = {
+            FLOPS: {"origin": Origin.ESTIMATED},
+            ENERGY: {"origin": self.energy.origin, "source": self.energy.source},
+        }
         return [
-            measured(lab, metric, taken, device=self.device, source=SOURCE, parameters=parameters)
+            measured(
+                lab, metric, taken, device=self.device, source=SOURCE, parameters=parameters
+            ).model_copy(update=calculated.get(metric, {}))
             for metric, taken in found.items()
         ]
 
@@ -160,11 +167,13 @@ def work_of(
     texts = sum(map(len, done))
     # The head: forward, backward for its weights and, where the encoder is trained, its inputs.
     head = (2 if recipe.method == "head" else 3) * 2 * shape.hidden * classes * texts
-    seen = by_length(tokens) if recipe.method == "head" else done
+    seen, at_least = done, recipe.padded_at_least
+    if recipe.method == "head":
+        seen, at_least = by_length(tokens), 1
     real, padded = Counter[int](), Counter[int]()
     for lengths in (tokens[rows] for rows in seen):
         real.update(lengths.tolist())
-        padded[min(int(padded_length(lengths).max()), shape.max_positions)] += len(lengths)
+        padded[width(lengths, shape.max_positions, at_least)] += len(lengths)
     return Work(
         texts=texts,
         tokens=_tokens(real),

@@ -19,7 +19,9 @@ from enterprise_lab.measure.processor import precisions
 
 Method = Literal["full", "head", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Padding = Literal["longest", "maximum"]
 METHODS: tuple[Method, ...] = ("full", "head", "lora")
+PADDINGS: tuple[Padding, ...] = ("longest", "maximum")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 CUDA_CAPABILITY = {"fp32": (0, 0), "fp16": (7, 0), "bf16": (8, 0)}
 """The first compute capability with tensor cores for a precision."""
@@ -36,8 +38,10 @@ class FineTuning:
     products and activations; weights stay in fp32.
 
     A step is made of `batch` x `accumulation` texts, each cut off after `sequence_length` tokens.
-    With `bucketing` the texts of a step are of about one length, so that little is padded;
+    They are padded to the longest of their micro-batch, or all to `sequence_length` ("maximum");
+    with `bucketing` the texts of a step are of about one length, so that little is padded.
     `recompute` keeps only each layer's input and computes the rest again (gradient checkpointing).
+
     `class_weights` weighs a text by the inverse frequency of its class, `balanced_sampling` draws
     all classes equally often instead. With a `patience` above zero training stops after so many
     epochs without a better macro-F1 on the validation texts, and the best weights are kept;
@@ -57,6 +61,7 @@ class FineTuning:
     dropout: float = 0.0
     """Of the encoder's activations and attention, and before the adapters: 0.1 in pre-training.
     Its random masks cost a step 15 to 25 % on a processor."""
+    padding: Padding = "longest"
     bucketing: bool = True
     recompute: bool = False
     class_weights: bool = False
@@ -73,6 +78,7 @@ class FineTuning:
     def __post_init__(self) -> None:
         require_one_of("method", self.method, METHODS)
         require_one_of("precision", self.precision, PRECISIONS)
+        require_one_of("padding", self.padding, PADDINGS)
         require_positive(
             learning_rate=self.learning_rate, head_learning_rate=self.head_learning_rate
         )
@@ -94,6 +100,11 @@ class FineTuning:
                 "class_weights and balanced_sampling would make up for rare classes twice.",
                 "Use one of the two.",
             )
+
+    @property
+    def padded_at_least(self) -> int:
+        """Tokens that every text is padded to, whatever the others' lengths."""
+        return self.sequence_length if self.padding == "maximum" else 1
 
     @property
     def trainable(self) -> Trainable:

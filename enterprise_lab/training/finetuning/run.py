@@ -107,8 +107,7 @@ def fine_tune(
     require_fit(recipe, shape)
     words = tokenizer(weights)
     learnt, judged = (
-        Examples.of(texts, words, recipe.sequence_length, shape.max_positions)
-        for texts in (train, validation)
+        Examples.of(texts, words, recipe, shape.max_positions) for texts in (train, validation)
     )
     identity = identity_of(recipe, weights, training=train, validation=validation)
     identity |= {"pretrained": str(pretrained), "device": kind}

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,21 +19,23 @@ COUNTED_WITHIN = 0.01
 CLASSES = 3
 
 
-def drawn(count):
+def drawn(count, at_least=1):
     rng = np.random.default_rng(0)
     ids = [rng.integers(5, 60, rng.integers(3, 48)) for _ in range(count)]
-    return Examples(ids, rng.integers(0, CLASSES, count), 50)
+    return Examples(ids, rng.integers(0, CLASSES, count), 50, at_least)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(
+    ("recompute", "padding"), [(False, "longest"), (True, "longest"), (False, "maximum")]
+)
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_flops_are_those_that_pytorch_counts(weights, method, recompute):
+def test_flops_are_those_that_pytorch_counts(weights, method, recompute, padding):
     recipe = FineTuning(
         method, precision="bf16", sequence_length=48, batch=4, recompute=recompute,
-        targets=("query", "value", "mlp"),
+        targets=("query", "value", "mlp"), padding=padding,
     )  # fmt: skip
     network = build(weights, recipe, CLASSES).train()
-    given = drawn(16)
+    given = drawn(16, 1 if method == "head" else recipe.padded_at_least)
     batches = Batches(given.tokens, given.labels, recipe)
     with FlopCounterMode(display=False) as counter:
         for rows in batches if method != "head" else [range(16)]:
@@ -92,18 +93,20 @@ def test_the_figures_are_recorded(tuned):
     records = {one.metric: one for one in tuned.figures.records(recipe, model="tiny")}
     assert records["tokens_per_second"].value == tuned.figures.tokens_per_second
     assert records["step_seconds"].n == 9
+    assert records["energy_joules"].origin == tuned.figures.energy.origin
+    assert records["flops"].origin == "estimated"
     assert records["flops"].value == tuned.figures.work.flops
     assert {one.lab for one in records.values()} == {"06_bert_finetuning"}
     assert all(one.parameters["method"] == "full" for one in records.values())
     assert all(one.parameters["model"] == "tiny" for one in records.values())
 
 
-def test_without_bucketing_more_is_padded(weights, texts):
+def test_without_bucketing_more_is_padded_and_most_to_the_maximum(weights, texts):
     recipe = FineTuning(epochs=1, batch=8, sequence_length=48)
     given = weights, texts(80), texts(10, seed=1)
     shares = [
-        fine_tune(*given, replace(recipe, bucketing=b), device="cpu").figures.work.padding_share
-        for b in (True, False)
+        fine_tune(*given, replace(recipe, **how), device="cpu").figures.work.padding_share
+        for how in ({}, {"bucketing": False}, {"bucketing": False, "padding": "maximum"})
     ]
-    assert shares[0] < shares[1]
-    assert torch.isfinite(torch.tensor(shares)).all()
+    assert shares == sorted(shares)
+    assert shares[0] < shares[1] < shares[2]

@@ -15,6 +15,7 @@ from enterprise_lab.training.finetuning.recipe import METHODS, FineTuning, best_
     [
         ({"method": "all"}, "method"),
         ({"precision": "tf32"}, "precision"),
+        ({"padding": "none"}, "padding"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"head_learning_rate": -1}, "head_learning_rate"),
         ({"epochs": 0}, "epochs"),
