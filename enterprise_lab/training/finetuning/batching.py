@@ -41,18 +41,24 @@ class Batches:
     labels: Rows
     recipe: FineTuning
     epoch: int = 0
-    _sizes: list[tuple[int, int]] = field(init=False)
+    _texts: Rows = field(init=False)
+    _parts: Rows = field(init=False)
+    """Of each step: its texts, and the micro-batches they are cut into."""
 
     def __post_init__(self) -> None:
-        self._sizes = _step_sizes(len(self.lengths), self.recipe.batch, self.recipe.accumulation)
+        texts, accumulation = len(self.lengths), self.recipe.accumulation
+        parts = -(-texts // self.recipe.batch)
+        ends = np.minimum(np.arange(accumulation, parts + accumulation, accumulation), parts)
+        self._parts = np.diff(ends, prepend=0)
+        self._texts = np.diff(texts * ends // parts, prepend=0)
 
     @property
     def steps(self) -> int:
         """Optimizer steps in an epoch."""
-        return len(self._sizes)
+        return len(self._parts)
 
     def __len__(self) -> int:
-        return sum(parts for _, parts in self._sizes)
+        return int(self._parts.sum())
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self.of_epoch(self.epoch):
@@ -64,42 +70,20 @@ class Batches:
         rng = np.random.default_rng((self.recipe.seed, epoch))
         drawn = _drawn(self.labels, self.recipe.balanced_sampling, rng)
         if not self.recipe.bucketing:
-            ends = np.cumsum([texts for texts, _ in self._sizes])[:-1]
-            steps = np.split(drawn, ends)
-            return [
-                np.array_split(rows, parts)
-                for rows, (_, parts) in zip(steps, self._sizes, strict=True)
-            ]
-        return self._by_length(drawn, rng)
+            steps = np.split(drawn, np.cumsum(self._texts)[:-1])
+            return [np.array_split(*step) for step in zip(steps, self._parts, strict=True)]
+        order = rng.permutation(self.steps)
+        ends = np.cumsum(self._texts[order])
+        windows = np.split(drawn, ends[WINDOW - 1 : -1 : WINDOW])
+        by_length = np.concatenate([self._sorted(rows) for rows in windows])
+        cut = [
+            _cut(rows, self.lengths[rows], int(parts))
+            for rows, parts in zip(np.split(by_length, ends[:-1]), self._parts[order], strict=True)
+        ]
+        return [cut[i] for i in np.argsort(order)]
 
-    def _by_length(self, drawn: Rows, rng: np.random.Generator) -> list[list[Rows]]:
-        order = [int(i) for i in rng.permutation(self.steps)]
-        sizes = [self._sizes[i] for i in order]
-        found: dict[int, list[Rows]] = {}
-        start = 0
-        for first in range(0, self.steps, WINDOW):
-            window = sizes[first : first + WINDOW]
-            rows = drawn[start : start + sum(texts for texts, _ in window)]
-            start += len(rows)
-            rows = rows[np.argsort(self.lengths[rows], kind="stable")]
-            ends = np.cumsum([texts for texts, _ in window])[:-1]
-            for position, (step, (_, parts)) in enumerate(
-                zip(np.split(rows, ends), window, strict=True), start=first
-            ):
-                found[order[position]] = _cut(step, self.lengths[step], parts)
-        return [found[i] for i in range(self.steps)]
-
-
-def _step_sizes(texts: int, batch: int, accumulation: int) -> list[tuple[int, int]]:
-    """Return the texts and micro-batches of each step; only the last may have fewer of these."""
-    parts = -(-texts // batch)
-    ends = [min(first + accumulation, parts) for first in range(0, parts, accumulation)]
-    sizes, before, taken = [], 0, 0
-    for end in ends:
-        upto = texts * end // parts
-        sizes.append((upto - taken, end - before))
-        before, taken = end, upto
-    return sizes
+    def _sorted(self, rows: Rows) -> Rows:
+        return rows[np.argsort(self.lengths[rows], kind="stable")]
 
 
 def _drawn(labels: Rows, balanced: bool, rng: np.random.Generator) -> Rows:

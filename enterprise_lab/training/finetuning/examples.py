@@ -42,8 +42,10 @@ class Examples(Dataset[Batch]):
         ids = tokenised(tokenizer, texts.texts, recipe.sequence_length)
         return cls(ids, texts.labels, positions, recipe.padded_at_least)
 
-    def encoded(self, classifier: TextClassifier) -> Examples:
-        """Return the same with the vectors that a classifier's encoder makes of them."""
+    def seen_by(self, classifier: TextClassifier) -> Examples:
+        """Return the same, with the vectors that the classifier's encoder makes if it is frozen."""
+        if classifier.recipe.method != "head":
+            return self
         return replace(self, vectors=classifier.vectors_of(self.ids))
 
     def __len__(self) -> int:

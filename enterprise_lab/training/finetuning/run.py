@@ -123,11 +123,9 @@ def fine_tune(
         network = build(weights, recipe, len(train.classes), kind=kind, pretrained=pretrained)
         classifier = TextClassifier(network, words, train.classes, recipe, weights)
         began = time.perf_counter()
-        if recipe.method == "head":
-            learnt = learnt.encoded(classifier)
+        learnt = learnt.seen_by(classifier)
         encoding_seconds = time.perf_counter() - began
-        if recipe.method == "head":
-            judged = judged.encoded(classifier)
+        judged = judged.seen_by(classifier)
         tuner = FineTuner(
             classifier,
             learnt,
