@@ -8,12 +8,13 @@ from enterprise_lab import catalog
 from enterprise_lab.estimate.measured_steps import MeasuredStep, Phase, measured_observations
 from enterprise_lab.estimate.memory_observations import MemoryPeak, MemoryPeaks
 from enterprise_lab.estimate.observations import Observations
+from enterprise_lab.estimate.peaks import recorded_trainable
 from enterprise_lab.estimate.published_observations import all_observations
 from enterprise_lab.measure.records import Record, recorded
 from enterprise_lab.measure.this_machine import accelerator_of
 from enterprise_lab.shapes import Shape, TransformerShape, networks
 
-_FILES = ("cpu_steps", "cpu_decoding", "cpu_small_networks")
+_FILES = ("cpu_steps", "cpu_decoding", "cpu_small_networks", "cpu_fine_tuning")
 _PHASES: dict[str, Phase] = {
     "training step": "training",
     "forward": "inference",
@@ -37,6 +38,10 @@ def observed() -> tuple[Observations, ...]:
             length=int(record.parameters.get("sequence_length") or record.parameters["image_size"]),
             predicted_share=float(record.parameters.get("predicted_share", 0.0)),
             flash_attention=bool(record.parameters.get("flash_attention", False)),
+            dropout=float(record.parameters.get("dropout", 0.0)) > 0,
+            fused_optimizer=record.parameters.get("optimizer") == "fused AdamW",
+            recompute="full" if record.parameters.get("recompute") == "full" else "none",
+            trainable=recorded_trainable(str(record.parameters.get("trainable", "all")), bits=32),
             seconds=record.value,
             framework=f"PyTorch {record.versions['torch']}, {record.device}",
             source=f"{record.source}, {record.run}",

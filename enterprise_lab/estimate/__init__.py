@@ -1,6 +1,6 @@
 """Shapes to FLOPs, memory and time, with intervals: arithmetic only, the same on every machine."""
 
-from enterprise_lab.estimate.activations import activation_bytes
+from enterprise_lab.estimate.activations import Implementation, activation_bytes
 from enterprise_lab.estimate.flops import (
     forward_flops,
     layer_flops,
@@ -28,6 +28,7 @@ __all__ = [
     "Checkpoints",
     "ConvolutionalShape",
     "Estimate",
+    "Implementation",
     "InferenceEstimate",
     "InferenceFlops",
     "LowRank",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enterprise_lab.errors import (
     InvalidValueError,
@@ -39,6 +39,8 @@ class Implementation:
     """Unfused attention keeps its probabilities in fp32 too."""
     fp32_norms: bool = False
     """Norms keep fp32 inputs, as under PyTorch's autocast."""
+    own_casts: bool = False
+    """Weights stay in fp32; each product casts them and its input, and keeps the copies."""
     relu: bool = False
     """The feed-forward part needs its activation's output only."""
     inner_dropout: bool = False
@@ -77,6 +79,26 @@ class Implementation:
             fp32_logits=shape.kind == "decoder",
             loss_copies=2,
             optimizer_copies=2,
+        )
+
+    @classmethod
+    def of_trainer(
+        cls, shape: TransformerShape, precision: str, *, processor: bool = False
+    ) -> Implementation:
+        """Return what Hugging Face's modules keep under its Trainer.
+
+        That trains in 16 bits by autocast over fp32 weights, with a fused optimizer. `processor`
+        is whether it runs on one, where PyTorch's dropout masks are of the activations' type.
+        """
+        element = compute_bytes(precision)
+        autocast = element < 4
+        return replace(
+            cls.of_transformers(shape),
+            fp32_norms=autocast,
+            fp32_softmax=autocast,
+            own_casts=autocast,
+            mask_bytes=element if processor else 1,
+            optimizer_copies=0,
         )
 
 
@@ -167,6 +189,8 @@ def layer_activations(
     reads = bool({"query", "key", "value"} & set(trained))
     one_input = shape.parallel_block and shape.norms_per_layer < 2
     attention_input = element * d * (reads or (one_input and "mlp" in trained))
+    if it.own_casts:
+        attention_input *= len({"query", "key", "value"} & set(trained))
     mlp_input = element * d * ("mlp" in trained and not one_input)
     keys = q if it.repeated_keys else kv
     output_input = element * q * ("output" in trained)

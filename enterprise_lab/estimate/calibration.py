@@ -59,6 +59,8 @@ class Coefficients:
     """The same from one node to the next."""
     elementwise_traffic: Figures
     """Memory traffic of norms, activations and additions over that of well fused ones."""
+    mask_seconds: Figures
+    """To draw one element of a dropout mask; nothing on a GPU, which draws while it waits."""
     layer_overhead_seconds: Figures
     """What a layer's forward pass takes beside its arithmetic: launches, ramps and tails."""
     step_overhead_seconds: Figures
@@ -101,6 +103,7 @@ class Calibration:
             return Coefficients(
                 matmul_share=share(precision),
                 attention_share=share(at_least_16_bits(precision)),
+                mask_seconds=self.figures.get(f"mask_seconds, {stack}", 0.0),
                 **own,
             )
         each = [self.coefficients(one, at) for one, at in zip(stack, precision, strict=True)]

@@ -65,6 +65,7 @@ PRIORS: Mapping[str, Prior] = {
         for work in ("training", "inference", "decoding", "image training", "image inference")
         for name, prior in _PROCESSOR.items()
     },
+    "mask_seconds, CPU training": Prior(5e-9, 3),
     **{f"matmul_share, {name}": prior for name, prior in _MATMUL.items()},
     **{
         f"{name}, {stack}": prior

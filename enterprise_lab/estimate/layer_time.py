@@ -64,9 +64,12 @@ def layer_seconds(
     plan: PlanDimensions,
     system: System,
     fitted: Coefficients,
+    *,
+    element_bytes: Figures,
 ) -> LayerSeconds:
     """Seconds of one layer over `tokens` tokens on a device, each attending to `keys` positions.
 
+    `element_bytes` is what an element counts in norms, activations and attention scores.
     Products are shared by tensor parallelism; norms and residuals only with sequence parallelism
     (Shoeybi et al. 2019, section 3; Korthikanti et al. 2022, section 4.2.2).
     """
@@ -90,7 +93,7 @@ def layer_seconds(
     flash = products * kept / (system.attention_flops * fitted.flash_share)
     small = 1 + fitted.half_size * (2 / keys + 1 / model.head_size)
     plain = products * small / (system.attention_flops * fitted.attention_share)
-    scores = model.attentions * tokens * keys * model.heads / t * system.element_bytes / 2
+    scores = model.attentions * tokens * keys * model.heads / t * element_bytes / 2
     pass_over = streaming_seconds(fitted.score_traffic * scores, system, fitted)
     fused = plan.flash_attention
 
@@ -100,7 +103,7 @@ def layer_seconds(
         + (2 * model.up_projections * model.active_experts * model.ffn + 3 * query_key_value * t)
         / t
     )
-    moved = fitted.elementwise_traffic * tokens * elements * system.element_bytes
+    moved = fitted.elementwise_traffic * tokens * elements * element_bytes
     return LayerSeconds(
         matmul_forward=matmul,
         attention_forward=np.where(fused, flash, plain + SCORE_BYTES_FORWARD * pass_over),

@@ -18,10 +18,16 @@ from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.intervals import Case
 from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
 from enterprise_lab.estimate.observations import Floats, Observations
-from enterprise_lab.estimate.plan import Plan
+from enterprise_lab.estimate.plan import RECOMPUTE, Plan, Recompute
 from enterprise_lab.estimate.serving_time import decode_seconds, prefill_seconds
-from enterprise_lab.estimate.step_time import training_step_seconds
+from enterprise_lab.estimate.step_time import (
+    OPTIMIZER_BYTES,
+    UNFUSED_OPTIMIZER_BYTES,
+    Trained,
+    training_step_seconds,
+)
 from enterprise_lab.estimate.system import ELEMENT_BYTES
+from enterprise_lab.estimate.trainable import Trainable
 from enterprise_lab.shapes import ConvolutionalShape, Shape, TransformerShape
 
 Phase = Literal["training", "inference", "decoding"]
@@ -42,6 +48,10 @@ class MeasuredStep:
     """Tokens of a sequence, or pixels along an image's edge."""
     predicted_share: float
     flash_attention: bool
+    dropout: bool
+    fused_optimizer: bool
+    recompute: Recompute
+    trainable: Trainable
     seconds: float
     framework: str
     source: str
@@ -89,10 +99,11 @@ class _Measured(Observations):
         return [
             training_case(
                 row.shape,
-                Plan(flash_attention=row.flash_attention),
+                Plan(flash_attention=row.flash_attention, recompute=row.recompute),
                 row.chip,
                 row.precision,
                 row.length,
+                row.trainable,
             )
             if self.phase == "training"
             else serving_case(row.shape, 1, row.chip, row.precision, row.length)
@@ -116,6 +127,12 @@ class MeasuredTransformers(_Measured):
         shapes = [row.shape for row in self.rows if isinstance(row.shape, TransformerShape)]
         return ModelDimensions.stack(shapes)
 
+    @cached_property
+    def trained(self) -> Trained:
+        """What of each row's model is trained."""
+        each = [Trained.of(row.shape, row.trainable) for row in self.rows]
+        return Trained.stack(each)
+
     def _terms(self, calibration: Calibration) -> Mapping[str, Figures]:
         fitted = calibration.coefficients([self.stack] * len(self), self.precisions)
         batch, length = self.whole("batch"), self.column("length")
@@ -131,10 +148,14 @@ class MeasuredTransformers(_Measured):
                 self.models, self.systems, fitted, batch=batch, input_length=length, tensor=1,
                 flash_attention=flash, predicted=share * length,
             )  # fmt: skip
-        plan = PlanDimensions(micro_batch=batch, flash_attention=flash)
+        again = np.array([RECOMPUTE.index(row.recompute) for row in self.rows])
+        plan = PlanDimensions(micro_batch=batch, flash_attention=flash, recompute=again)
+        fused = self.whole("fused_optimizer")
         return training_step_seconds(
             self.models, plan, self.systems, fitted,
             sequence_length=length, global_batch=batch, predicted_share=share,
+            trained=self.trained, dropout=self.column("dropout"),
+            optimizer_bytes=np.where(fused, OPTIMIZER_BYTES, UNFUSED_OPTIMIZER_BYTES),
         )  # fmt: skip
 
 

@@ -103,7 +103,8 @@ def training_memory(
     those of the moment when their sum is largest; otherwise gradients are kept throughout.
     Without a `plan` it is one device with `micro_batch` and `recompute`.
 
-    `states` overrides the bytes a parameter that `precision` and `optimizer` imply. `dropout` is
+    `states` overrides the bytes a parameter that `precision` and `optimizer` imply, which are those
+    of fp32 where an `implementation` casts what it multiplies (`own_casts`). `dropout` is
     by default whether models of this kind are trained with it. `predicted_share` is the share of
     positions that reach the output head, 1 by default, 0 for no such head. `implementation` says
     what is kept besides the closed forms, by default as `usual_implementation`.
@@ -115,21 +116,22 @@ def training_memory(
     """
     require_plan(plan)
     plan = plan or Plan(micro_batch=micro_batch, recompute=recompute)
-    split = plan.tensor * plan.pipeline > 1
+    if implementation is None:
+        implementation = usual_implementation(shape, split=plan.tensor * plan.pipeline > 1)
+    require_kind("implementation", implementation, Implementation, "Implementation()")
+    weights = "fp32" if implementation.own_casts else precision
     terms = device_memory(
         shape,
         PlanDimensions.of(plan),
         sequence_length=sequence_length,
         global_batch=global_batch,
         precision=precision,
-        states=chosen_states(precision, optimizer, states),
+        states=chosen_states(weights, optimizer, states),
         trainable=trainable,
         predicted_share=1.0 if predicted_share is None else predicted_share,
         image_size=image_size,
         dropout=dropout,
-        implementation=(
-            usual_implementation(shape, split=split) if implementation is None else implementation
-        ),
+        implementation=implementation,
         capacity_factor=capacity_factor,
         fragmentation=fragmentation,
         framework_bytes=framework_bytes,

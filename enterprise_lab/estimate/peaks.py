@@ -30,6 +30,13 @@ def peak_shape(parameters: Mapping[str, Any]) -> Shape:
     return shape_from_hf_config(config)
 
 
+def recorded_trainable(name: str, *, bits: int) -> Trainable:
+    """Return what a record calls "all", "head" or, by its rank, "lora 8" on weights of `bits`."""
+    if name.startswith("lora"):
+        return LowRank(rank=int(name.split()[1]), base_bits=bits)
+    return "head" if name == "head" else "all"
+
+
 def predicted_peak(parameters: Mapping[str, Any], *, as_written: bool = True) -> dict[str, float]:
     """Bytes by term of the work that a recorded peak's `parameters` describe.
 
@@ -51,9 +58,6 @@ def predicted_peak(parameters: Mapping[str, Any], *, as_written: bool = True) ->
             weight_bits=bits, cache_bits=bits, image_size=it["length"], implementation=written,
             fragmentation=0, framework_bytes=0,
         )  # fmt: skip
-    trainable: Trainable = it["trainable"]
-    if it["trainable"].startswith("lora"):
-        trainable = LowRank(rank=int(it["trainable"].split()[1]), base_bits=bits)
     return training_memory(
         shape,
         sequence_length=it["length"],
@@ -65,7 +69,7 @@ def predicted_peak(parameters: Mapping[str, Any], *, as_written: bool = True) ->
         global_batch=it["batch"],
         precision=it["precision"],
         states=StateBytes.of(it["precision"], it["optimizer"], masters="bf16"),
-        trainable=trainable,
+        trainable=recorded_trainable(it["trainable"], bits=bits),
         image_size=it["length"],
         dropout=it["dropout"] > 0,
         implementation=written,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.catalog.nodes import Node
 from enterprise_lab.errors import require_positive
+from enterprise_lab.estimate.activations import trains_with_dropout
 from enterprise_lab.estimate.calibration import Coefficients, calibration, training_stack
 from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.dimensions import PlanDimensions
@@ -21,7 +22,7 @@ from enterprise_lab.estimate.model_dimensions import ModelDimensions
 from enterprise_lab.estimate.plan import Plan
 from enterprise_lab.estimate.plan_space import PlanSpace, take
 from enterprise_lab.estimate.states import StateBytes
-from enterprise_lab.estimate.step_time import training_step_seconds
+from enterprise_lab.estimate.step_time import optimizer_bytes, training_step_seconds
 from enterprise_lab.estimate.system import System
 from enterprise_lab.estimate.training import training
 from enterprise_lab.estimate.training_estimate import TrainingEstimate
@@ -122,6 +123,10 @@ class PlanJob:
             sequence_length=self.sequence_length,
             global_batch=self.global_batch,
             predicted_share=self.predicted_share,
+            dropout=trains_with_dropout(self.shape),
+            optimizer_bytes=optimizer_bytes(
+                self.chip, usual_implementation(self.shape, split=False)
+            ),
         )
         return np.asarray(sum(terms.values()))
 

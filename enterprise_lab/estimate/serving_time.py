@@ -31,7 +31,9 @@ def prefill_seconds(
     """
     plan = PlanDimensions(tensor=tensor, flash_attention=flash_attention)
     tokens = batch * input_length
-    layer = layer_seconds(model, tokens, input_length, plan, system, fitted)
+    layer = layer_seconds(
+        model, tokens, input_length, plan, system, fitted, element_bytes=system.element_bytes
+    )
     return {
         "matrix products": model.layers * layer.matmul_forward,
         "attention": model.layers * layer.attention_forward,

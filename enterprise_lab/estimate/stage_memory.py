@@ -16,7 +16,7 @@ from enterprise_lab.estimate.activations import (
 )
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.states import StateBytes, compute_bytes, state_bytes
-from enterprise_lab.estimate.trainable import Trainable
+from enterprise_lab.estimate.trainable import LowRank, Trainable
 from enterprise_lab.shapes import TransformerShape
 
 Array = Any
@@ -77,7 +77,8 @@ class TokenBytes:
         """Divide what a layer keeps; `through` tells whether gradients go through the layers.
 
         Backward goes through the feed-forward part first; when it reaches the scores, what that
-        part kept is gone. Recomputation makes again what the `widest` layer keeps.
+        part kept is gone. Recomputation makes again what the `widest` layer keeps. Where no
+        gradient goes, a forward pass holds about as much for a moment as gradients would.
         """
         t = plan.tensor
         along = np.where(plan.sequence_parallel, t, 1)
@@ -87,15 +88,19 @@ class TokenBytes:
         if widest is not layer:
             all_but_scores, scores = _kept(widest, plan, along, sequence_length)
         mlp = widest.mlp_whole / along + widest.mlp_shared / t
-        in_mlp = full * (all_but_scores + scores) + widest.gradients_shared / t
-        in_scores = full * (all_but_scores - mlp) + (full | selective) * scores
-        in_scores = in_scores + (scores > 0) * (widest.score_gradients * sequence_length) / t
+        passing = widest.gradients_shared / t
+        passing_scores = (scores > 0) * (widest.score_gradients * sequence_length) / t
+        in_mlp = through * full * (all_but_scores + scores) + passing
+        if through:
+            in_scores = full * all_but_scores - mlp + (full | selective) * scores + passing_scores
+        else:
+            in_scores = (scores > 0) * widest.unfused / t + passing_scores
         return cls(
             kept=through * kept,
             embedding=through * layer.embedding / along,
             head=predicted_share * (head.whole / along + head.logits / t),
             loss=predicted_share * head.temporary_logits / t,
-            working=widest.gradients_whole / along + through * np.maximum(in_mlp, in_scores),
+            working=widest.gradients_whole / along + np.maximum(in_mlp, in_scores),
         )
 
 
@@ -199,7 +204,10 @@ def stage_memory(
         trunk + (parts.head + parts.tied) / t, frozen_trunk + parts.frozen_head / t, states, plan
     )
     layers = shape.layers + shape.decoder_layers
-    chunk = tokens * token.kept * (layers / (p * v))
+    copied = implementation.own_casts and trainable != "head"
+    copies = copied * compute_bytes(precision) * _products_parameters(shape) / t
+    kept = tokens * token.kept * layers + np.not_equal(plan.recompute, 2) * copies
+    chunk = kept / (p * v)
     head, loss = tokens * token.head, buffers + tokens * token.loss
     working = np.maximum(buffers + tokens * token.working, alone * loss)
     chunks = micro_batches * v
@@ -211,7 +219,8 @@ def stage_memory(
 
     once = alone & (replicas == 1) & np.equal(micro_batches, 1)
     if np.any(once):
-        optimizer_step = implementation.optimizer_copies * _largest_tensor(shape) / t
+        largest = _largest_trained_tensor(shape, trainable, predicts=predicted_share > 0)
+        optimizer_step = implementation.optimizer_copies * largest / t
         at_first = _fullest_of_one(
             parts, layers, first[1], front, head, loss, tokens * token.working,
             optimizer_step * states.weight,
@@ -258,11 +267,24 @@ def _fullest_of_one(
     return fullest
 
 
-def _largest_tensor(shape: TransformerShape) -> float:
+def _largest_trained_tensor(
+    shape: TransformerShape, trainable: Trainable, *, predicts: bool
+) -> float:
     """Parameters of it; experts of a layer are one tensor, and so are gates and what they gate."""
+    if isinstance(trainable, LowRank):
+        return trainable.rank * max(shape.hidden, shape.query_hidden, shape.ffn)
     ups = shape.mlp_matrices - 1 if shape.experts else 1
     width = shape.embedding_size or shape.hidden
-    return max(shape.vocabulary * width, max(1, shape.experts) * ups * shape.hidden * shape.ffn)
+    vocabulary = shape.vocabulary * width
+    if trainable == "head":
+        return vocabulary if predicts else shape.pooler * shape.hidden**2
+    return max(vocabulary, max(1, shape.experts) * ups * shape.hidden * shape.ffn)
+
+
+def _products_parameters(shape: TransformerShape) -> float:
+    """Parameters of the layers' products, biases among them."""
+    terms = shape.parameter_terms
+    return float(terms["attention"] + terms["mlp"])
 
 
 def _kept(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from enterprise_lab.catalog import Accelerator
+from enterprise_lab.estimate.activations import Implementation
 from enterprise_lab.estimate.calibration import Coefficients
 from enterprise_lab.estimate.collectives import (
     all_gather_seconds,
@@ -18,10 +21,15 @@ from enterprise_lab.estimate.kernels import matmul_seconds, streaming_seconds
 from enterprise_lab.estimate.layer_time import layer_seconds
 from enterprise_lab.estimate.model_dimensions import Figures, ModelDimensions
 from enterprise_lab.estimate.system import System
+from enterprise_lab.estimate.trainable import LowRank, Trainable
+from enterprise_lab.shapes import Shape, TransformerShape
 
 OPTIMIZER_BYTES = 30
 """Moved for each parameter by Adam: gradient, master weight and two moments read, all but the
 gradient written, and the 16-bit weight."""
+UNFUSED_OPTIMIZER_BYTES = 50
+"""The same on a processor by PyTorch's operations one after another. By count they move 80; some
+of it is still in a cache, and 50 suits the recorded steps best."""
 ACCUMULATION_BYTES = 8
 """Moved for each parameter to add a micro-batch's gradient to those before it."""
 LOSS_BYTES = 32
@@ -46,8 +54,31 @@ class Trained:
     backward: Figures = 1.0
     """1 where gradients pass back through the layers, 0 where only the head is trained."""
 
+    @classmethod
+    def of(cls, shape: Shape, trainable: Trainable) -> Trained:
+        """Return what training changes of a shape."""
+        if isinstance(trainable, LowRank) and isinstance(shape, TransformerShape):
+            share = trainable.parameters(shape) / shape.parameters
+            moved = 0.0 if trainable.base_bits >= 16 else trainable.base_bits / 8 + 2 * 2
+            return cls(parameters=share, weight_gradients=0.0, dequantised_bytes=moved)
+        if trainable == "head":
+            return cls(parameters=0.0, weight_gradients=0.0, backward=0.0)
+        return cls()
+
+    @classmethod
+    def stack(cls, each: Sequence[Trained]) -> Trained:
+        """Return many as arrays of their length."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.array([getattr(one, name) for one in each]) for name in names})
+
 
 EVERYTHING = Trained()
+
+
+def optimizer_bytes(chip: Accelerator, implementation: Implementation) -> int:
+    """Bytes moved for each trained parameter; a GPU's frameworks fuse what they can by default."""
+    unfused = chip.is_processor and implementation.optimizer_copies > 0
+    return UNFUSED_OPTIMIZER_BYTES if unfused else OPTIMIZER_BYTES
 
 
 def training_step_seconds(
@@ -60,6 +91,8 @@ def training_step_seconds(
     global_batch: Figures,
     predicted_share: Figures,
     trained: Trained = EVERYTHING,
+    dropout: Figures = 0.0,
+    optimizer_bytes: Figures = OPTIMIZER_BYTES,
 ) -> dict[str, Figures]:
     """Seconds of one optimizer step by term; they sum to the step.
 
@@ -69,13 +102,19 @@ def training_step_seconds(
     forward and backward and their gradients scattered, behind the computation of a layer
     (Rajbhandari et al. 2020, section 7); other gradients are reduced behind the last backward
     pass. Devices that share a sequence hold the same weights, so these are shared between them
-    too.
+    too. `dropout` is 1 where masks are drawn, which only takes a processor long enough to count,
+    and not in a frozen trunk, which runs as in evaluation. `optimizer_bytes` are moved for each
+    trained parameter. A processor's 16 bits are autocast: each pass casts the layers' weights, and
+    the backward pass their gradients.
     """
     t, p, d = plan.tensor, plan.pipeline, plan.data
     replicas = d * plan.context
     micro_batches = global_batch / (d * plan.micro_batch)
     tokens = plan.micro_batch * sequence_length / plan.context
-    layer = layer_seconds(model, tokens, sequence_length, plan, system, fitted)
+    layer = layer_seconds(
+        model, tokens, sequence_length, plan, system, fitted,
+        element_bytes=system.streamed_element_bytes,
+    )  # fmt: skip
 
     back, changed = trained.backward, trained.weight_gradients
     recomputed = back * np.where(
@@ -126,12 +165,21 @@ def training_step_seconds(
     gradients = all_reduce_seconds(stage_parameters * GRADIENT_BYTES, copies)
     gradients = np.where(sharded | (replicas == 1), 0.0, gradients)
     owned = stage_parameters / np.where(plan.zero > 0, replicas, 1)
-    optimizer = streaming_seconds(owned * OPTIMIZER_BYTES, system, fitted)
+    optimizer = streaming_seconds(owned * optimizer_bytes, system, fitted)
     offloaded = np.where(plan.offload > 0, owned * 2 * GRADIENT_BYTES / HOST_LINK, 0.0)
 
     dequantised = streaming_seconds(
         trained.dequantised_bytes * model.layer_parameters / t, system, fitted
     )
+    drawn = model.blocks * model.hidden + model.attentions * model.heads * sequence_length / t
+    masks = back * dropout * fitted.mask_seconds * tokens * drawn
+    cast = np.where(
+        system.streamed_element_bytes > system.element_bytes,
+        system.streamed_element_bytes + system.element_bytes,
+        0.0,
+    )
+    casts = streaming_seconds(cast * model.layer_parameters / t, system, fitted)
+    twice = 1 + back * np.equal(plan.recompute, 2)
     again = 1 + back + back * np.equal(plan.recompute, 2)
     step_overhead = model.layers / OVERHEAD_LAYERS * fitted.step_overhead_seconds
 
@@ -141,6 +189,8 @@ def training_step_seconds(
         "attention": passes * (layer.attention_forward + back * layer.attention_backward),
         "norms and activations": passes * (1 + 2 * back) * layer.elementwise_forward,
         "recomputation": passes * recomputed,
+        "dropout masks": passes * twice * masks,
+        "casts": passes * (twice + back * changed) * casts,
         "dequantisation": passes * again * dequantised,
         "output head": micro_batches * head,
         "tensor parallel": passes * (tensor_forward + tensor_backward),

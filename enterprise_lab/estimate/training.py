@@ -9,21 +9,32 @@ import numpy as np
 from enterprise_lab import catalog
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.catalog.nodes import Node
-from enterprise_lab.errors import keep_whole, require_kind, require_positive, require_whole
+from enterprise_lab.errors import (
+    keep_whole,
+    require_flag,
+    require_kind,
+    require_positive,
+    require_whole,
+)
 from enterprise_lab.estimate import legality
+from enterprise_lab.estimate.activations import Implementation, trains_with_dropout
 from enterprise_lab.estimate.calibration import Calibration, calibration, training_stack
 from enterprise_lab.estimate.cases import training_case
 from enterprise_lab.estimate.convolution_time import ImageDimensions, image_seconds
 from enterprise_lab.estimate.dimensions import PlanDimensions
 from enterprise_lab.estimate.flops import LONGEST_SEQUENCE, Causal, training_flops
 from enterprise_lab.estimate.intervals import families
-from enterprise_lab.estimate.memory import allowances, training_memory
+from enterprise_lab.estimate.memory import allowances, training_memory, usual_implementation
 from enterprise_lab.estimate.model_dimensions import ModelDimensions
 from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, require_plan
 from enterprise_lab.estimate.states import Optimizer, StateBytes, training_precision
-from enterprise_lab.estimate.step_time import Trained, training_step_seconds
+from enterprise_lab.estimate.step_time import (
+    Trained,
+    optimizer_bytes,
+    training_step_seconds,
+)
 from enterprise_lab.estimate.system import System
-from enterprise_lab.estimate.trainable import LowRank, Trainable
+from enterprise_lab.estimate.trainable import Trainable
 from enterprise_lab.estimate.training_estimate import TrainingEstimate
 from enterprise_lab.shapes import (
     LARGEST_IMAGE,
@@ -69,6 +80,8 @@ def training(
     optimizer: Optimizer = "adam",
     states: StateBytes | None = None,
     trainable: Trainable = "all",
+    dropout: bool | None = None,
+    implementation: Implementation | None = None,
     node: Node | None = None,
     samples_per_second: float | None = None,
     checkpoints: Checkpoints | None = None,
@@ -82,10 +95,13 @@ def training(
     batch at once. fp16 and bf16 are mixed precision with fp32 states unless `states` says
     otherwise. `causal` says which attention scores FLOPs count and changes nothing else.
     `predicted_share` is the share of positions that the vocabulary head predicts: by default all
-    in a decoder, none in an encoder (`GATHERED_SHARE` for BERT's pre-training). `node` says how
-    devices are joined, by default as in the maker's own machines. `samples_per_second` is what
-    the input pipeline delivers, by default more than is needed. Decoders with learned positions
-    get as many as their sequences need, which counts in their parameters.
+    in a decoder, none in an encoder (`GATHERED_SHARE` for BERT's pre-training). `dropout` and
+    `implementation` are those of `training_memory`; on a processor they count in the time too:
+    masks are drawn one element after another, and an optimizer that makes copies isn't fused.
+    `node` says how devices are joined, by default as in the maker's own machines.
+    `samples_per_second` is what the input pipeline delivers, by default more than is needed.
+    Decoders with learned positions get as many as their sequences need, which counts in their
+    parameters.
 
     Raises LabError for an unknown chip, a precision it lacks, a plan the shape or the batch
     doesn't allow, and for sizes that can't be.
@@ -105,6 +121,9 @@ def training(
     chip = accelerator if isinstance(accelerator, Accelerator) else catalog.accelerator(accelerator)
     precision = training_precision(chip, precision)
     shape = with_positions(shape, sequence_length)
+    if dropout is None:
+        dropout = isinstance(shape, TransformerShape) and trains_with_dropout(shape)
+    require_flag(dropout=dropout)
     plan = plan or Plan(micro_batch=global_batch)
     share = _predicted_share(shape) if predicted_share is None else predicted_share
     per_sequence = training_flops(
@@ -116,6 +135,9 @@ def training(
         recompute=plan.recompute,
         trainable=trainable,
     )
+    if implementation is None:
+        implementation = usual_implementation(shape, split=plan.tensor * plan.pipeline > 1)
+    require_kind("implementation", implementation, Implementation, "Implementation()")
     legality.check(shape, plan, global_batch=global_batch, sequence_length=sequence_length)
     stack = training_stack(shape, plan.flash_attention, chip)
     fit = (fitted or calibration()).coefficients(stack, precision)
@@ -129,7 +151,7 @@ def training(
             passes=global_batch // (plan.data * plan.micro_batch),
             data=plan.data,
             training=True,
-            trained=_trained(shape, trainable),
+            trained=Trained.of(shape, trainable),
         )
     else:
         step = training_step_seconds(
@@ -140,10 +162,12 @@ def training(
             sequence_length=sequence_length,
             global_batch=global_batch,
             predicted_share=share,
-            trained=_trained(shape, trainable),
+            trained=Trained.of(shape, trainable),
+            dropout=dropout,
+            optimizer_bytes=optimizer_bytes(chip, implementation),
         )
     seconds = {name: float(np.sum(term)) for name, term in step.items()}
-    trained = float(_trained(shape, trainable).parameters) * shape.parameters
+    trained = float(Trained.of(shape, trainable).parameters) * shape.parameters
     seconds |= _waiting(
         trained, sum(seconds.values()), global_batch, samples_per_second, checkpoints
     )
@@ -168,6 +192,8 @@ def training(
             trainable=trainable,
             predicted_share=share,
             image_size=image_size,
+            dropout=dropout,
+            implementation=implementation,
             **allowances(chip),
         ),
         case=training_case(shape, plan, chip, precision, sequence_length or image_size, trainable),
@@ -187,16 +213,6 @@ def with_positions(shape: Shape, sequence_length: int) -> Shape:
 
 def _predicted_share(shape: Shape) -> float:
     return float(not (isinstance(shape, TransformerShape) and shape.kind == "encoder"))
-
-
-def _trained(shape: Shape, trainable: Trainable) -> Trained:
-    if isinstance(trainable, LowRank) and isinstance(shape, TransformerShape):
-        share = trainable.parameters(shape) / shape.parameters
-        moved = 0.0 if trainable.base_bits >= 16 else trainable.base_bits / 8 + 2 * 2
-        return Trained(parameters=share, weight_gradients=0.0, dequantised_bytes=moved)
-    if trainable == "head":
-        return Trained(parameters=0.0, weight_gradients=0.0, backward=0.0)
-    return Trained()
 
 
 def _waiting(
