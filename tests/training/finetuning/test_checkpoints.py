@@ -114,6 +114,7 @@ class TestFinding:
             (lambda path: replaced(path / "model.safetensors", Path.mkdir), "lacks model"),
             (lambda path: replaced(path / "model.safetensors", os.mkfifo), "is not a plain file"),
             (lambda path: (path / "model.bin").touch(), "has model.bin, which it had not"),
+            (lambda path: (path / "more").symlink_to(path.parent), "has more, which it had not"),
             (lambda path: (path / "empty").write_text(" "), "empty has 1 bytes instead of 0"),
             (lambda path: linked(path / "optimizer.pt"), "optimizer.pt is not a plain file"),
             (lambda path: linked(path / "inner"), "lacks inner/rng_state.pth"),

@@ -260,6 +260,31 @@ class TestFullDisks:
         assert os.strerror(error) in said
         assert {path.name for path in tmp_path.iterdir()} == {LOCK}
 
+    def test_it_is_said_once_each_time_the_disk_fills_up(self, tmp_path, monkeypatch):
+        flush = checkpoints._flush
+
+        def full(_: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def becomes(kind: Callable[[Path], None]) -> Callable[[], None]:
+            return lambda: monkeypatch.setattr(checkpoints, "_flush", kind)
+
+        kinds = {0: full, 5: flush, 7: full}
+        run = Run(tmp_path, *(Cut("on_step_begin", at, becomes(kinds[at])) for at in kinds))
+        run.outcome()
+        assert ["step 2 " in run.said[0], "step 8 " in run.said[1]] == [True, True]
+        assert len(run.said) == 2
+
+    def test_a_best_checkpoint_that_was_not_written_is_not_looked_for(self, tmp_path, monkeypatch):
+        def full(_: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(checkpoints, "_flush", full)
+        run = Run(tmp_path, save_strategy="epoch", metric_for_best_model="loss")
+        run.outcome()
+        assert run.trainer.state.best_global_step
+        assert run.trainer.state.best_model_checkpoint is None
+
     def test_a_mistake_in_the_code_is_no_full_disk(self, tmp_path, monkeypatch):
         def wrong(_: Path) -> None:
             raise TypeError
@@ -299,9 +324,11 @@ class TestInterruptions:
         before = signal.signal(signal.SIGTERM, lambda number, _: notices.append(number))
         try:
             acts = Cut("on_step_begin", 6, terminate), Cut("on_step_begin", 8, terminate)
-            assert Run(tmp_path, *acts).outcome() == whole
+            run = Run(tmp_path, *acts)
+            assert run.outcome() == whole
         finally:
             signal.signal(signal.SIGTERM, before)
+        assert ["step 7:" in run.said[0], "step 9:" in run.said[1]] == [True, True]
         assert notices == [signal.SIGTERM] * 2
 
     def test_a_full_disk_holds_no_interruption_back(self, tmp_path, monkeypatch):
