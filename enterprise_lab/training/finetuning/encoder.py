@@ -19,6 +19,7 @@ from enterprise_lab.training.trainer import not_installed
 try:
     import torch
     import transformers
+    from safetensors import SafetensorError
     from torch import Tensor, nn
 except ImportError as error:
     raise not_installed("PyTorch or transformers") from error
@@ -158,9 +159,28 @@ def _encoder(weights: Path, recipe: FineTuning, kind: str, pretrained: bool) -> 
             f"{weights} holds no weights: none of {', '.join(WEIGHTS)}.",
             "Give a folder with them, or train from random ones with pretrained=False.",
         )
-    return transformers.BertModel.from_pretrained(
-        weights, config=config, add_pooling_layer=False, dtype=torch.float32, local_files_only=True
-    )
+    try:
+        loaded: Any = transformers.BertModel.from_pretrained(
+            weights,
+            config=config,
+            add_pooling_layer=False,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        why = str(error).strip().partition("\n")[0].rstrip(".")
+        raise LabError(
+            f"The weights in {weights} can't be read: {why}.",
+            "Fetch them again, or give another folder.",
+        ) from error
+    encoder, found = loaded
+    if missing := sorted(found["missing_keys"]):  # else transformers leaves them at random
+        raise LabError(
+            f"The weights in {weights} lack {len(missing)} of the model's, such as {missing[0]}.",
+            "Fetch them again, or give another folder.",
+        )
+    return encoder
 
 
 def _with_trained_parts(encoder: Any, recipe: FineTuning) -> nn.Module:

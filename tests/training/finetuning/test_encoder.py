@@ -7,6 +7,7 @@ import peft
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from enterprise_lab import data
 from enterprise_lab.errors import InvalidValueError, LabError
@@ -142,6 +143,15 @@ def test_what_is_no_bert_is_refused(tmp_path, weights):
         build(tmp_path, RECIPES["full"], CLASSES)
     (tmp_path / "config.json").write_bytes((weights / "config.json").read_bytes())
     with pytest.raises(LabError, match="no weights"):
+        build(tmp_path, RECIPES["full"], CLASSES)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes((weights / "model.safetensors").read_bytes()[:-100])
+    with pytest.raises(LabError, match="can't be read"):
+        build(tmp_path, RECIPES["full"], CLASSES)
+    some = load_file(weights / "model.safetensors")
+    some.pop("encoder.layer.1.output.dense.bias")
+    save_file(some, file, {"format": "pt"})
+    with pytest.raises(LabError, match=r"lack 1 of the model's, such as encoder\.layer\.1\.output"):
         build(tmp_path, RECIPES["full"], CLASSES)
 
 
