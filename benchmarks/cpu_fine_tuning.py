@@ -186,6 +186,7 @@ def tensor_bytes(folder: Path, case: Case, shape: TransformerShape) -> int:
 def measure(folder: Path, case: Case, shape: TransformerShape, *, busy: bool) -> Measured:
     """Measure a case in this process."""
     clock = time.thread_time if busy else time.perf_counter
+    training_step(folder, case, shape)  # what libraries load at first use isn't the step's
     taken = []
     with PeakMemory("cpu") as grown:
         *_, step = training_step(folder, case, shape)

@@ -34,6 +34,8 @@ ACCUMULATION_BYTES = 8
 """Moved for each parameter to add a micro-batch's gradient to those before it."""
 LOSS_BYTES = 32
 """Moved for each logit: written and read in 16 bits, then softmax and its gradient in fp32."""
+ON_PROCESSORS = ("dropout masks", "casts")
+"""Terms that take no time on other devices."""
 GRADIENT_BYTES = 2
 OVERHEAD_LAYERS = 24
 """Layers of the model whose overhead of a step is fitted; it grows with the tensors to update."""

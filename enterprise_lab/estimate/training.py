@@ -29,6 +29,7 @@ from enterprise_lab.estimate.model_dimensions import ModelDimensions
 from enterprise_lab.estimate.plan import LARGEST_BATCH, Plan, require_plan
 from enterprise_lab.estimate.states import Optimizer, StateBytes, training_precision
 from enterprise_lab.estimate.step_time import (
+    ON_PROCESSORS,
     Trained,
     optimizer_bytes,
     training_step_seconds,
@@ -166,7 +167,11 @@ def training(
             dropout=dropout,
             optimizer_bytes=optimizer_bytes(chip, implementation),
         )
-    seconds = {name: float(np.sum(term)) for name, term in step.items()}
+    seconds = {
+        name: float(np.sum(term))
+        for name, term in step.items()
+        if chip.is_processor or name not in ON_PROCESSORS
+    }
     trained = float(Trained.of(shape, trainable).parameters) * shape.parameters
     seconds |= _waiting(
         trained, sum(seconds.values()), global_batch, samples_per_second, checkpoints
