@@ -96,6 +96,17 @@ LABS = (
         packages=("torch", "jax", "sklearn"),
         widths=("width", 32),
     ),
+    Lab(
+        folder="06_bert_finetuning",
+        title="Fine-tuning BERT on legal text",
+        needs={
+            "smoke": Needs(2.0 * GB, 0.7 * GB, fixed_seconds=30, flops=5e12),
+            "laptop": Needs(2.5 * GB, 1.5 * GB, fixed_seconds=60, flops=9e13),
+            "full": Needs(3.0 * GB, 1.5 * GB, fixed_seconds=120, flops=6e14),
+        },
+        data=("licence-texts", "minilm"),
+        packages=("torch", "transformers", "peft", "datasketch", "sklearn", "licensedcode"),
+    ),
 )
 
 

@@ -21,7 +21,7 @@ from enterprise_lab.data.relatives import join_relatives
 from enterprise_lab.data.splitting import Split, sample_rows, split
 from enterprise_lab.data.texts import Texts
 from enterprise_lab.errors import LabError
-from enterprise_lab.estimate import Estimate, Plan, TrainingEstimate
+from enterprise_lab.estimate import Estimate, Implementation, Plan, TrainingEstimate
 from enterprise_lab.estimate.states import training_precision
 from enterprise_lab.evaluation.baselines import TfIdf
 from enterprise_lab.evaluation.bootstrap import Interval, interval, paired_difference
@@ -93,8 +93,8 @@ def mistakes(texts: Texts, probabilities: NDArray[np.floating], most: int) -> Ma
     lines = ["| it said | sure | the heading said | the clause |", "|---|---:|---|---|"]
     for row in wrong[np.argsort(-sure[wrong], kind="stable")][:most]:
         lines.append(
-            f"| {texts.classes[guesses[row]]} | {sure[row]:.0%} | {texts.classes[texts.labels[row]]}"
-            f" | {_cell(_short(texts.texts[row]))} |"
+            f"| {texts.classes[guesses[row]]} | {sure[row]:.0%}"
+            f" | {texts.classes[texts.labels[row]]} | {_cell(_short(texts.texts[row]))} |"
         )
     return say("\n".join(lines))
 
@@ -117,7 +117,11 @@ def token_lengths(weights: Path, texts: Texts, sequence_length: int) -> NDArray[
 def predicted(
     shape: TransformerShape, chip: Accelerator, recipe: FineTuning, padded: NDArray[np.int64]
 ) -> TrainingEstimate:
-    """Estimate a fine-tuning on texts padded to these lengths, all epochs, on one chip."""
+    """Estimate a fine-tuning on texts padded to these lengths, all epochs, on one chip.
+
+    Every step is taken to be as long as the mean; `fullest_bytes` has the longest.
+    """
+    precision = _precision(chip, recipe.precision)
     return estimate.training(
         shape,
         sequence_length=round(float(padded.mean())),
@@ -128,10 +132,20 @@ def predicted(
             flash_attention=not chip.is_processor,
             recompute="full" if recipe.recompute else "none",
         ),
-        precision=_precision(chip, recipe.precision),
+        precision=precision,
         tokens=float(padded.sum()) * recipe.epochs,
         trainable=recipe.trainable,
+        dropout=recipe.dropout > 0,
+        implementation=Implementation.of_trainer(shape, precision, processor=chip.is_processor),
     )
+
+
+def fullest_bytes(
+    shape: TransformerShape, chip: Accelerator, recipe: FineTuning, padded: NDArray[np.int64]
+) -> Estimate:
+    """Estimate the memory of a step whose texts are all padded to the longest of these lengths."""
+    longest = np.full_like(padded, padded.max())
+    return predicted(shape, chip, recipe, longest).memory_bytes_per_device
 
 
 def outlay(
@@ -198,14 +212,13 @@ def measures(
     plain = replace(
         recipe, precision="fp32", dropout=0.1, bucketing=False, epochs=1, sequence_length=128
     )
-    quick = {"precision": recipe.precision, "dropout": 0.0, "bucketing": True}
     chosen = texts.take(np.arange(min(len(texts), steps * recipe.batch)))
     tried = {
         "plain": plain,
         recipe.precision: replace(plain, precision=recipe.precision),
         "no dropout": replace(plain, dropout=0.0),
         "buckets": replace(plain, bucketing=True),
-        "these three": replace(plain, **quick),
+        "these three": replace(recipe, epochs=1, sequence_length=128),
         "LoRA": replace(plain, method="lora"),
         "accumulation x 4": replace(plain, batch=max(1, plain.batch // 4), accumulation=4),
         "checkpointing": replace(plain, recompute=True),
@@ -215,7 +228,7 @@ def measures(
         tell(name, number / len(tried))
         took = fine_tune(weights, chosen, chosen.take([0]), its, device=kind).figures
         rate = single(took.tokens_per_second, "tokens/s", took.doubt)
-        found[name] = Measure(rate, took.peak_memory_bytes)
+        found[name] = Measure(rate, took.peak_tensor_bytes)
     return found
 
 

@@ -31,6 +31,7 @@ SOURCE = "enterprise_lab.training.finetuning"
 TRAINING_SECONDS = "training_seconds"
 TOKENS_PER_SECOND = "tokens_per_second"
 FLOPS = "flops"
+PEAK_TENSORS = "peak_tensor_bytes"
 TRAINED_PARAMETERS = "trained_parameters"
 STORED_BYTES = "stored_bytes"
 
@@ -75,6 +76,9 @@ class Figures:
     training_seconds: float
     seconds: float
     peak_memory_bytes: int | None
+    peak_tensor_bytes: int | None
+    """Most that weights, states and activations held in the largest step of the first epoch. None
+    of a frozen encoder's head, of a single step, and of a training resumed after that step."""
     energy: Energy
     trained_parameters: int
     parameters: int
@@ -124,6 +128,8 @@ class Figures:
         }
         if self.peak_memory_bytes is not None:
             found[PEAK_MEMORY] = single(self.peak_memory_bytes, "B")
+        if self.peak_tensor_bytes is not None:
+            found[PEAK_TENSORS] = single(self.peak_tensor_bytes, "B")
         if self.steps is not None:
             found[STEP_SECONDS] = self.steps
             found[FIRST_STEP_SECONDS] = single(self.steps.first or 0.0, "s", self.doubt)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from enterprise_lab.data.texts import Texts
@@ -39,6 +40,7 @@ from enterprise_lab.training.finetuning.examples import Examples
 from enterprise_lab.training.finetuning.figures import Figures, step_seconds, work_of
 from enterprise_lab.training.finetuning.progress import Progress, Steps, Tell
 from enterprise_lab.training.finetuning.recipe import CUDA_CAPABILITY, FineTuning
+from enterprise_lab.training.finetuning.tensor_memory import TensorPeak, states_of
 from enterprise_lab.training.finetuning.trainer import FineTuner
 from enterprise_lab.training.trainer import no_such_device
 
@@ -134,14 +136,19 @@ def fine_tune(
             save_every=save_every if folder else 0,
             say=messages.append,
         )
+        watched = _watch_longest_step(tuner) if kind == "cpu" and recipe.method != "head" else None
         if on_step:
             tuner.add_callback(Steps(on_step, lambda: tuner.last_loss))
         if tell:
             tuner.add_callback(Progress(tell, lambda: tuner.ledger.points))
-        if folder:
-            tuner.resume()
-        else:
-            tuner.train()
+        try:
+            if folder:
+                tuner.resume()
+            else:
+                tuner.train()
+        finally:
+            if watched:
+                watched.close()
         tuner.finish()
     seconds = time.perf_counter() - start
     return FineTuned(
@@ -149,7 +156,7 @@ def fine_tune(
         curve=tuple(tuner.ledger.points),
         losses=tuple(tuner.ledger.losses),
         figures=_figures(
-            tuner, learnt, encoding_seconds, seconds, memory, meter, others.share(seconds)
+            tuner, learnt, encoding_seconds, seconds, memory, meter, others.share(seconds), watched
         ),
         messages=tuple(messages),
     )
@@ -163,6 +170,7 @@ def _figures(
     memory: PeakMemory,
     meter: EnergyMeter,
     others: float,
+    watched: TensorPeak | None,
 ) -> Figures:
     classifier, ledger = tuner.classifier, tuner.ledger
     network, kind = classifier.network, classifier.kind
@@ -178,12 +186,31 @@ def _figures(
         training_seconds=encoding_seconds + sum(ledger.seconds),
         seconds=seconds,
         peak_memory_bytes=_read(memory),
+        peak_tensor_bytes=watched.bytes if watched else _read(memory) if kind == "cuda" else None,
         energy=meter.energy,
         trained_parameters=sum(w.numel() for w in network.trained().values()),
         parameters=sum(w.numel() for w in network.parameters()),
         stored_bytes=classifier.stored_bytes,
         doubt=doubt,
     )
+
+
+def _watch_longest_step(tuner: FineTuner) -> TensorPeak | None:
+    """Watch the tensors of the first epoch's largest step but its first, if it has another.
+
+    Only then does the optimizer have its states.
+    """
+    steps = tuner.batches.of_epoch(0)
+    sizes = [max(len(rows) * tuner.batches.lengths[rows].max() for rows in step) for step in steps]
+    if len(sizes) < 2:
+        return None
+    network = tuner.classifier.network
+    watched = TensorPeak(
+        1 + int(np.argmax(sizes[1:])),
+        lambda: [*network.parameters(), *network.buffers(), *states_of(tuner.optimizer)],
+    )
+    tuner.add_callback(watched)
+    return watched
 
 
 def _kind(device: str) -> Kind:
