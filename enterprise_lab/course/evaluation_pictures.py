@@ -69,7 +69,7 @@ def _reliability(axes: Axes, name: str, its: Reliability) -> None:
     sizes = 20 + 400 * its.texts[there] / its.texts.sum()
     axes.scatter(sure, right, sizes, color=COLOURS[0], zorder=3, marker=_MEASURED["marker"])
     error = 100 * its.expected_calibration_error
-    axes.set_title(f"{name}\nexpected calibration error {error:.1f} %", fontsize=10)
+    axes.set_title(f"{name}\ncalibration error\n{error:.1f} %", fontsize=10)
     axes.set(xlabel="mean confidence (%)", xlim=(0, 103), ylim=(0, 103), aspect="equal")
 
 

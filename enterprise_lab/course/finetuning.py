@@ -45,24 +45,33 @@ class Size:
     """How much of everything a profile of the lab does."""
 
     labelled: int
-    """Clauses that were labelled for training; the more, the longer."""
+    """Sentences that were labelled to learn from, at most."""
     fewer: tuple[int, ...]
     """Smaller numbers of them, for the curve."""
     tried_on: int
-    """Clauses that the experiments train on."""
+    """Sentences that the experiments learn from."""
+    validation: int
     test: int
-    """Clauses that models are judged on, at most."""
+    """Sentences to choose by and to judge on, at most."""
     epochs: int
     trial_epochs: int
     seeds: int
+    rates: tuple[float, ...]
+    """Learning rates that are tried, each with every batch size."""
+    batches: tuple[int, ...]
     timed_steps: int
 
 
 SIZES = {
-    "smoke": Size(48, (24,), 24, 100, 1, 2, 2, 2),
-    "laptop": Size(400, (100, 200), 100, 800, 6, 5, 3, 5),
-    "full": Size(1600, (100, 200, 400, 800), 400, 2000, 6, 6, 5, 20),
-}
+    "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 2),
+    "laptop": Size(
+        400, (50, 100, 200), 200, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 5
+    ),
+    "full": Size(
+        800, (50, 100, 200, 400), 400, 1000, 4000, 6, 6, 5, (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
+        (8, 16, 32, 64), 20,
+    ),
+}  # fmt: skip
 
 
 def samples(clauses: Sequence[Clause], topics: Sequence[str], seed: int) -> Markdown:
@@ -252,13 +261,13 @@ def ask(
     texts are labelled. The encoder reads as many tokens as the recipe says.
     """
     own, parts = prepared(texts, recipe.seed)
-    pool = own.take(parts.train)
-    labelled = pool.take(sample_rows(pool, min(size.labelled, len(pool)), recipe.seed))
-    test = own.take(parts.test[: size.test])
+    labelled = some(own.take(parts.train), size.labelled, recipe.seed)
+    test = some(own.take(parts.test), size.test, recipe.seed)
+    validation = some(own.take(parts.validation), size.validation, recipe.seed)
     counted = TfIdf(recipe.seed).fit(
         labelled.texts, labelled.labels, groups=labelled.groups, classes=len(own.classes)
     )
-    frozen = fine_tune(weights, labelled, own.take(parts.validation), recipe, device=kind)
+    frozen = fine_tune(weights, labelled, validation, recipe, device=kind)
     words = counted.probabilities(test.texts).argmax(axis=1)
     encoder = frozen.logits(test.texts).argmax(axis=1)
     return Asked(
@@ -279,6 +288,11 @@ def prepared(texts: Texts, seed: int) -> tuple[Texts, Split]:
     found = near_duplicates(texts.texts)
     kept = join_relatives(texts, found).take(found.kept)
     return kept, split(kept, seed=seed, test_share=0.6, validation_share=0.1)
+
+
+def some(texts: Texts, most: int, seed: int) -> Texts:
+    """Return at most so many texts, of each class in proportion."""
+    return texts.take(sample_rows(texts, min(most, len(texts)), seed))
 
 
 def answers(asked: Sequence[Asked]) -> Markdown:

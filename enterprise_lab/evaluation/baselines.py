@@ -7,6 +7,7 @@ takes seconds.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,7 @@ class TfIdf:
         words = np.array(texts, dtype=object)
         vectorizer, rows = _vectors(words)
         c = self._chosen(words, true, groups)
-        return FittedTfIdf(vectorizer, _regression(c).fit(rows, true), classes, len(texts))
+        return FittedTfIdf(vectorizer, _regression(c, rows, true), classes, len(texts))
 
     def _chosen(
         self, texts: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], groups: Sequence[str]
@@ -126,7 +127,7 @@ def _guesses(
         return np.full((len(_WEAKNESSES), len(others)), labels[0])
     vectorizer, rows = _vectors(texts)
     there = vectorizer.transform(others)
-    return np.stack([_regression(c).fit(rows, labels).predict(there) for c in _WEAKNESSES])
+    return np.stack([_regression(c, rows, labels).predict(there) for c in _WEAKNESSES])
 
 
 def _vectors(texts: npt.NDArray[np.object_]) -> tuple[Any, Any]:
@@ -142,7 +143,10 @@ def _vectors(texts: npt.NDArray[np.object_]) -> tuple[Any, Any]:
         ) from error
 
 
-def _regression(c: float) -> Any:
+def _regression(c: float, rows: Any, labels: npt.NDArray[np.int64]) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=c, class_weight="balanced", max_iter=1000)
+    with warnings.catch_warnings():
+        # With few texts a class scikit-learn asks whether the labels are quantities.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+        return LogisticRegression(C=c, class_weight="balanced", max_iter=1000).fit(rows, labels)
