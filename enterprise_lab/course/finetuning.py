@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,17 +60,18 @@ class Size:
     rates: tuple[float, ...]
     """Learning rates that are tried, each with every batch size."""
     batches: tuple[int, ...]
+    timed_batch: int
     timed_steps: int
 
 
 SIZES = {
-    "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 2),
+    "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 4, 2),
     "laptop": Size(
-        400, (50, 100, 200), 200, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 5
+        400, (50, 100, 200), 200, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 16, 5
     ),
     "full": Size(
         800, (50, 100, 200, 400), 400, 1000, 4000, 6, 6, 5, (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
-        (8, 16, 32, 64), 20,
+        (8, 16, 32, 64), 32, 20,
     ),
 }  # fmt: skip
 
@@ -217,26 +219,33 @@ def methods(
 def measures(
     weights: Path, texts: Texts, recipe: FineTuning, steps: int, kind: str, tell: Tell
 ) -> dict[str, Measure]:
-    """Measure a few steps with each measure alone and with all that save time."""
+    """Measure a few steps with each measure alone, and with all of the recipe's.
+
+    Steps are of whole batches, padded; their median counts, as the first allocates. A plain run
+    before them all loads what libraries load at first use.
+    """
     plain = replace(
         recipe, precision="fp32", dropout=0.1, bucketing=False, epochs=1, sequence_length=128
     )
     chosen = texts.take(np.arange(min(len(texts), steps * recipe.batch)))
+    parts = math.gcd(4, plain.batch)
     tried = {
         "plain": plain,
         recipe.precision: replace(plain, precision=recipe.precision),
         "no dropout": replace(plain, dropout=0.0),
         "buckets": replace(plain, bucketing=True),
-        "these three": replace(recipe, epochs=1, sequence_length=128),
+        "the recipe": replace(recipe, epochs=1, sequence_length=128),
         "LoRA": replace(plain, method="lora"),
-        "accumulation x 4": replace(plain, batch=max(1, plain.batch // 4), accumulation=4),
+        f"accumulation x {parts}": replace(plain, batch=plain.batch // parts, accumulation=parts),
         "checkpointing": replace(plain, recompute=True),
     }
+    fine_tune(weights, chosen, chosen.take([0]), plain, device=kind)
     found = {}
     for number, (name, its) in enumerate(tried.items()):
         tell(name, number / len(tried))
         took = fine_tune(weights, chosen, chosen.take([0]), its, device=kind).figures
-        rate = single(took.tokens_per_second, "tokens/s", took.doubt)
+        tokens = took.work.tokens / (1 + took.steps.n if took.steps else 1)
+        rate = (took.steps or single(took.training_seconds, "s")).rate_of(tokens, "tokens/s")
         found[name] = Measure(rate, took.peak_tensor_bytes)
     return found
 

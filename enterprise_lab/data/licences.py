@@ -39,10 +39,11 @@ def licences() -> tuple[Licence, ...]:
 
 
 def by_category(categories: int = 5) -> Texts:
-    """Return whole licences labelled by their category, of the categories that have the most."""
-    counted = Counter(one.category for one in licences())
+    """Return whole English licences labelled by their category, of those that have the most."""
+    english = [one for one in licences() if one.language == "en"]
+    counted = Counter(one.category for one in english)
     kept = {name for name, _ in counted.most_common(categories)}
-    chosen = [one for one in licences() if one.category in kept]
+    chosen = [one for one in english if one.category in kept]
     return labelled(
         [one.text for one in chosen],
         [one.category for one in chosen],
