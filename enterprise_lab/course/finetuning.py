@@ -318,7 +318,7 @@ def answers(asked: Sequence[Asked]) -> Markdown:
 
 def measured(its: Interval) -> Measurement:
     """Return a score with its interval as a measurement, of as many samples as were drawn from."""
-    return Measurement(its.value, "", its.low, its.high, its.units)
+    return Measurement(its.value, "1", its.low, its.high, its.units)
 
 
 def _with_ends(its: Interval) -> str:
