@@ -100,8 +100,8 @@ LABS = (
         folder="06_bert_finetuning",
         title="Fine-tuning BERT on legal text",
         needs={
-            "smoke": Needs(2.0 * GB, 0.7 * GB, fixed_seconds=30, flops=5e12),
-            "laptop": Needs(2.5 * GB, 1.5 * GB, fixed_seconds=60, flops=9e13),
+            "smoke": Needs(2.0 * GB, 0.7 * GB, fixed_seconds=45, flops=8e12),
+            "laptop": Needs(2.6 * GB, 1.5 * GB, fixed_seconds=60, flops=1.1e14),
             "full": Needs(3.0 * GB, 1.5 * GB, fixed_seconds=120, flops=6e14),
         },
         data=("licence-texts", "minilm"),
