@@ -25,6 +25,17 @@ class KernelStartError(Exception):
     """The kernel could not be started."""
 
 
+class _KernelManager(AsyncKernelManager):
+    """Asks an idle kernel to shut down without interrupting it first.
+
+    The interrupt could meet the end of the last request, and be logged as an error of the run.
+    """
+
+    async def _async_interrupt_kernel(self) -> None:
+        if not self.shutting_down:
+            await super()._async_interrupt_kernel()
+
+
 class NotebookClient(PapermillNotebookClient):  # type: ignore[misc]
     """Executes a notebook for papermill's manager of it.
 
@@ -55,7 +66,7 @@ class NotebookClient(PapermillNotebookClient):  # type: ignore[misc]
     def create_kernel_manager(self) -> AsyncKernelManager:
         """Manage this environment's own kernel, whatever else is installed under its name."""
         # Ports of TCP are chosen before they are used: kernels that start together may collide.
-        self.km = AsyncKernelManager(
+        self.km = _KernelManager(
             kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
             transport="ipc",
             ip=str(self._sockets / "k"),

@@ -135,6 +135,21 @@ def test_a_failing_cell_is_named_with_its_error_and_nothing_after_it_runs(maker:
     assert "after" not in maker.log().replace("print('after')", "")
 
 
+def test_a_kernel_is_not_interrupted_at_its_end(maker: Maker) -> None:
+    ended = maker.make(
+        "import time\nsession = get_ipython().kernel.session\nsend = session.send\n"
+        "def tarry(stream, kind, *args, **options):\n"
+        "    sent = send(stream, kind, *args, **options)\n"
+        "    if kind == 'kernel_info_reply': time.sleep(1)\n"
+        "    return sent\n"
+        "session.send = tarry",
+        "print('done')",
+    )
+
+    assert ended.state == State.SUCCEEDED
+    assert maker.log() == "done\n"
+
+
 def test_a_job_without_gpus_sees_none(maker: Maker) -> None:
     ended = maker.make("import os; assert os.environ['CUDA_VISIBLE_DEVICES'] == ''")
 
