@@ -35,7 +35,8 @@ from memory_peaks import allocated_peak, held_bytes, states_of
 
 from enterprise_lab import estimate
 from enterprise_lab.catalog import Accelerator
-from enterprise_lab.estimate import Implementation, Plan, TrainingEstimate
+from enterprise_lab.estimate import Implementation, LowRank, Plan, TrainingEstimate
+from enterprise_lab.estimate.trainable import PROJECTIONS, Projection
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.memory import PeakMemory
 from enterprise_lab.measure.records import Origin, Record, append
@@ -68,6 +69,7 @@ class Case:
     length: int
     dropout: float = 0.0
     recompute: bool = False
+    targets: tuple[Projection, ...] = LowRank().targets
 
     @property
     def recipe(self) -> FineTuning:
@@ -79,6 +81,7 @@ class Case:
             sequence_length=self.length,
             dropout=self.dropout,
             recompute=self.recompute,
+            targets=self.targets,
         )
 
     @property
@@ -119,6 +122,8 @@ def cases() -> Iterator[Case]:
             yield replace(base, batch=32, length=32)
             yield replace(base, batch=8, length=256)
             yield replace(base, batch=32, length=64, method="lora")
+            for adapted in (base, replace(base, precision="fp32"), replace(base, length=64)):
+                yield replace(adapted, method="lora", targets=PROJECTIONS)
 
 
 def write_config(folder: Path, layers: int, hidden: int, heads: int, vocabulary: int) -> Path:
@@ -253,10 +258,11 @@ def line(case: Case, found: Measured, said: TrainingEstimate) -> tuple[float, fl
     """Write a case beside its prediction; return the relative errors of seconds and bytes."""
     seconds, size = said.step_seconds.value, said.memory_bytes_per_device.value
     errors = seconds / found.seconds - 1, size / found.tensor_bytes - 1
-    more = f"{' dropout' * (case.dropout > 0)}{' recompute' * case.recompute}"
+    everywhere = " everywhere" * (case.method == "lora" and case.targets == PROJECTIONS)
+    more = f"{' dropout' * (case.dropout > 0)}{' recompute' * case.recompute}{everywhere}"
     sys.stdout.write(
         f"{case.model:10} {case.method:4} {case.precision} {case.batch:3} x {case.length:3}"
-        f"{more:10}  {found.seconds:6.3f} s, said {seconds:6.3f} {errors[0]:+5.0%}"
+        f"{more:11}  {found.seconds:6.3f} s, said {seconds:6.3f} {errors[0]:+5.0%}"
         f"   tensors {found.tensor_bytes / 1e6:5.0f} MB, said {size / 1e6:5.0f} {errors[1]:+5.1%}"
         f"   process {found.grown_bytes / 1e6:5.0f} MB\n"
     )

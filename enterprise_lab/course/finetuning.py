@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from enterprise_lab import costing, estimate
 from enterprise_lab.catalog import Accelerator
 from enterprise_lab.course.finetuning_pictures import Measure, Method, Outlay
+from enterprise_lab.course.lab02 import MINIMUM_SECONDS
 from enterprise_lab.course.text import say
 from enterprise_lab.data.clauses import Clause
 from enterprise_lab.data.duplicates import Pair, near_duplicates
@@ -37,7 +38,6 @@ from enterprise_lab.training.finetuning.recipe import FineTuning
 from enterprise_lab.training.finetuning.run import FineTuned, fine_tune
 
 _SHOWN_WORDS = 40
-_BILLED_SECONDS = 60
 _PRECISIONS = ("bf16", "fp16", "fp32")
 
 
@@ -67,7 +67,7 @@ class Size:
 SIZES = {
     "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 4, 2),
     "laptop": Size(
-        400, (50, 100, 200), 200, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 16, 5
+        400, (50, 100, 200), 120, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 16, 5
     ),
     "full": Size(
         800, (50, 100, 200, 400), 400, 1000, 4000, 6, 6, 5, (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
@@ -130,9 +130,11 @@ def predicted(
 ) -> TrainingEstimate:
     """Estimate a fine-tuning on texts padded to these lengths, all epochs, on one chip.
 
-    Every step is taken to be as long as the mean; `fullest_bytes` has the longest.
+    Every step is taken to be as long as the mean; `fullest_bytes` has the longest. A frozen
+    encoder sees each text once; what its head takes afterwards is left out.
     """
     precision = _precision(chip, recipe.precision)
+    epochs = 1 if recipe.method == "head" else recipe.epochs
     return estimate.training(
         shape,
         sequence_length=round(float(padded.mean())),
@@ -144,7 +146,7 @@ def predicted(
             recompute="full" if recipe.recompute else "none",
         ),
         precision=precision,
-        tokens=float(padded.sum()) * recipe.epochs,
+        tokens=float(padded.sum()) * epochs,
         trainable=recipe.trainable,
         dropout=recipe.dropout > 0,
         implementation=Implementation.of_trainer(shape, precision, processor=chip.is_processor),
@@ -184,7 +186,7 @@ def _spot(seconds: Estimate, instance: str) -> Estimate | None:
 
 def _at_least_a_minute(seconds: Estimate) -> Estimate:
     value, low, high = (
-        max(_BILLED_SECONDS, seconds.value if end is None else end)
+        max(MINIMUM_SECONDS, seconds.value if end is None else end)
         for end in (seconds.value, seconds.low, seconds.high)
     )
     return Estimate(value, "s", f"{seconds.source}; at least a minute is billed", low, high)

@@ -23,7 +23,220 @@ def _pick(rng: np.random.Generator, low: int, high: int) -> int:
     return int(rng.integers(low, high, endpoint=True))
 
 
-# 1. FLOPs by method
+# 1. What leaks from training into the test
+
+Keys = Sequence[str]
+_KEYS = (
+    "agpl-3.0", "apache-1.1", "apache-2.0", "bsd-new", "bsd-simplified", "cc-by-4.0",
+    "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "ecl-1.0", "ecl-2.0", "eclipse-sua-2001",
+    "eclipse-sua-2011", "gpl-2.0", "gpl-2.0-plus", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "mit",
+    "mit-0", "mpl-1.1", "mpl-2.0",
+)  # fmt: skip
+
+
+def _leaked_share(train: Keys, test: Keys) -> float:
+    return len(_leaked(train, test)) / len(test)
+
+
+def _leaked(train: Keys, test: Keys) -> list[str]:
+    known = _families(train)
+    return [key for key in test if family_of(key) in known]
+
+
+def _families(keys: Keys) -> set[str]:
+    return set(map(family_of, keys))
+
+
+def _leaked_where(same: Callable[[str, str], bool]) -> Callable[..., float]:
+    """Give a mistake its own idea of when two licences are of one family."""
+    return lambda train, test: mean(any(same(one, other) for one in train) for other in test)
+
+
+def _split_case(rng: np.random.Generator) -> Case:
+    """Draw the licences of clauses; several clauses can come from one."""
+    few = rng.choice(_KEYS, 12, replace=False)
+    sides = [few[rng.integers(12, size=_pick(rng, 5, 9))] for _ in range(2)]
+    train, test = (tuple(map(str, side)) for side in sides)
+    return {"train": train, "test": test}
+
+
+leaked_share = Exercise(
+    "leaked_share",
+    _leaked_share,
+    _split_case,
+    example={
+        "train": ("gpl-2.0", "gpl-2.0", "mit", "cc-by-4.0", "eclipse-sua-2011"),
+        "test": ("gpl-3.0", "gpl-3.0", "mit", "cc0-1.0", "ecl-2.0"),
+    },
+    mistakes=(
+        Mistake(
+            _leaked_where(lambda one, other: one == other),
+            "Two versions of a licence have nearly the same clauses, though their keys differ.",
+        ),
+        *(
+            Mistake(
+                alike,
+                "A name within another is another name: cc0 isn't cc, and lgpl isn't gpl.",
+            )
+            for alike in (
+                _leaked_where(lambda one, other: family_of(other) in one),
+                _leaked_where(lambda one, other: family_of(one) in other),
+                _leaked_where(lambda one, other: one.startswith(family_of(other))),
+                _leaked_where(lambda one, other: other.startswith(family_of(one))),
+            )
+        ),
+        Mistake(
+            _leaked_where(lambda one, other: one.rpartition("-")[0] == other.rpartition("-")[0]),
+            "A family's name ends at the first hyphen; some keys have several, some none.",
+        ),
+        Mistake(
+            lambda train, test: len(_families(train) & _families(test)) / len(_families(test)),
+            "That is a share of families; the task asks for one of clauses.",
+        ),
+        Mistake(
+            lambda train, test: _leaked_share(train, tuple(set(test))),
+            "Several clauses can come from one licence, and each of them counts.",
+        ),
+        Mistake(
+            lambda train, test: _leaked_share(test, train),
+            "You have looked for training clauses in the test. Which side's score is made too good"
+            " by a leak?",
+        ),
+        Mistake(
+            lambda train, test: len(_leaked(train, test)) / (len(train) + len(test)),
+            "It is the test that must be clean: of which clauses is the share?",
+        ),
+        Mistake(
+            lambda train, test: len(_leaked(train, test)),
+            "That is how many; the task asks for a share.",
+        ),
+        Mistake(
+            lambda train, test: 1 - _leaked_share(train, test),
+            "That is the share of the test that is clean.",
+        ),
+    ),
+)
+
+
+# 2. Macro-F1
+
+Confusion = list[list[int]]
+_PerClass = Callable[[int, int, int], float]
+
+
+def _macro_f1(confusion: Confusion) -> float:
+    return mean(_each_class(confusion, _f1))
+
+
+def _each_class(confusion: Confusion, score: _PerClass) -> list[float]:
+    """Score each class by how often it was right, is true, was guessed."""
+    guessed = [sum(column) for column in zip(*confusion, strict=True)]
+    return [score(row[c], sum(row), guessed[c]) for c, row in enumerate(confusion)]
+
+
+def _f1(right: int, true: int, guessed: int) -> float:
+    return 2 * right / (true + guessed)
+
+
+def _recall(right: int, true: int, guessed: int) -> float:  # noqa: ARG001
+    return right / true
+
+
+def _precision(right: int, true: int, guessed: int) -> float:  # noqa: ARG001
+    return right / guessed if guessed else 0.0
+
+
+def _accuracy(confusion: Confusion) -> float:
+    return sum(row[c] for c, row in enumerate(confusion)) / sum(map(sum, confusion))
+
+
+def _weighted_f1(confusion: Confusion) -> float:
+    sizes = [sum(row) for row in confusion]
+    return sum(np.multiply(sizes, _each_class(confusion, _f1))) / sum(sizes)
+
+
+def _f1_of_means(confusion: Confusion) -> float:
+    means = [mean(_each_class(confusion, score)) for score in (_precision, _recall)]
+    return harmonic_mean(means)
+
+
+def _f1_where_guessed(confusion: Confusion) -> float:
+    guessed = _each_class(confusion, lambda right, true, guessed: guessed)  # noqa: ARG005
+    scores = _each_class(confusion, _f1)
+    return mean(score for score, times in zip(scores, guessed, strict=True) if times)
+
+
+def _confusion_case(rng: np.random.Generator) -> Case:
+    """Draw a matrix of unequal classes; in half of them the rarest is never guessed."""
+    classes = _pick(rng, 3, 5)
+    sizes = sorted((_pick(rng, 5, 20) * 2**c for c in range(classes)), reverse=True)
+    guesses = np.full((classes, classes), 1.0) + np.eye(classes) * _pick(rng, 3, 20)
+    if rng.integers(2):
+        guesses[:, -1] = 0
+    shares = guesses / guesses.sum(axis=1, keepdims=True)
+    rows = [rng.multinomial(size, share) for size, share in zip(sizes, shares, strict=True)]
+    return {"confusion": [row.tolist() for row in rows]}
+
+
+macro_f1 = Exercise(
+    "macro_f1",
+    _macro_f1,
+    _confusion_case,
+    example={"confusion": [[6, 2, 0], [1, 3, 0], [1, 1, 0]]},
+    mistakes=(
+        Mistake(
+            _accuracy,
+            "That is accuracy: every text weighs the same. In macro-F1 every class does.",
+        ),
+        Mistake(
+            _weighted_f1,
+            "You have weighted the classes by their texts. Then the rare ones, for which you took"
+            " this metric, hardly count.",
+        ),
+        Mistake(
+            lambda confusion: mean(_each_class(confusion, _recall)),
+            "That is recall. What of the texts that were wrongly taken for this class?",
+        ),
+        Mistake(
+            lambda confusion: mean(_each_class(confusion, _precision)),
+            "That is precision. What of this class's texts that weren't found?",
+        ),
+        Mistake(
+            _f1_of_means,
+            "First the F1 of each class, then their mean; the other way round is another figure.",
+        ),
+        Mistake(
+            lambda confusion: mean(
+                mean(_each_class(confusion, score)) for score in (_precision, _recall)
+            ),
+            "F1 is the harmonic mean of precision and recall, not the plain one.",
+        ),
+        Mistake(
+            _f1_where_guessed,
+            "A class that was never guessed is a class too, and the model's worst.",
+        ),
+        Mistake(
+            lambda confusion: mean(
+                _each_class(
+                    confusion, lambda right, true, guessed: right / (true + guessed - right)
+                )
+            ),
+            "That is the overlap of true and guessed (Jaccard's index). In F1 those that are right"
+            " count twice: once among the true, once among the guessed.",
+        ),
+        Mistake(
+            lambda confusion: sum(_each_class(confusion, _f1)),
+            "You have the sum over the classes; their mean is asked for.",
+        ),
+        Mistake(
+            lambda confusion: 100 * _macro_f1(confusion),
+            "These are percents; the task asks for a figure between 0 and 1.",
+        ),
+    ),
+)
+
+
+# 3. FLOPs by method
 
 _FLOPS_PER_WEIGHT_AND_TOKEN = {"full": 6, "head": 2, "lora": 4}
 
@@ -119,7 +332,7 @@ fine_tuning_flops = Exercise(
 )  # fmt: skip
 
 
-# 2. The share of padding
+# 4. The share of padding
 
 Lengths = Sequence[int]
 Batches = list[Lengths]
@@ -259,219 +472,6 @@ padding_share = Exercise(
 )
 
 
-# 3. What leaks from training into the test
-
-Keys = Sequence[str]
-_KEYS = (
-    "agpl-3.0", "apache-1.1", "apache-2.0", "bsd-new", "bsd-simplified", "cc-by-4.0",
-    "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "ecl-1.0", "ecl-2.0", "eclipse-sua-2001",
-    "eclipse-sua-2011", "gpl-2.0", "gpl-2.0-plus", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "mit",
-    "mit-0", "mpl-1.1", "mpl-2.0",
-)  # fmt: skip
-
-
-def _leaked_share(train: Keys, test: Keys) -> float:
-    return len(_leaked(train, test)) / len(test)
-
-
-def _leaked(train: Keys, test: Keys) -> list[str]:
-    known = _families(train)
-    return [key for key in test if family_of(key) in known]
-
-
-def _families(keys: Keys) -> set[str]:
-    return set(map(family_of, keys))
-
-
-def _leaked_where(same: Callable[[str, str], bool]) -> Callable[..., float]:
-    """Give a mistake its own idea of when two licences are of one family."""
-    return lambda train, test: mean(any(same(one, other) for one in train) for other in test)
-
-
-def _split_case(rng: np.random.Generator) -> Case:
-    """Draw the licences of clauses; several clauses can come from one."""
-    few = rng.choice(_KEYS, 12, replace=False)
-    sides = [few[rng.integers(12, size=_pick(rng, 5, 9))] for _ in range(2)]
-    train, test = (tuple(map(str, side)) for side in sides)
-    return {"train": train, "test": test}
-
-
-leaked_share = Exercise(
-    "leaked_share",
-    _leaked_share,
-    _split_case,
-    example={
-        "train": ("gpl-2.0", "gpl-2.0", "mit", "cc-by-4.0", "eclipse-sua-2011"),
-        "test": ("gpl-3.0", "gpl-3.0", "mit", "cc0-1.0", "ecl-2.0"),
-    },
-    mistakes=(
-        Mistake(
-            _leaked_where(lambda one, other: one == other),
-            "Two versions of a licence have nearly the same clauses, though their keys differ.",
-        ),
-        *(
-            Mistake(
-                alike,
-                "A name within another is another name: cc0 isn't cc, and lgpl isn't gpl.",
-            )
-            for alike in (
-                _leaked_where(lambda one, other: family_of(other) in one),
-                _leaked_where(lambda one, other: family_of(one) in other),
-                _leaked_where(lambda one, other: one.startswith(family_of(other))),
-                _leaked_where(lambda one, other: other.startswith(family_of(one))),
-            )
-        ),
-        Mistake(
-            _leaked_where(lambda one, other: one.rpartition("-")[0] == other.rpartition("-")[0]),
-            "A family's name ends at the first hyphen; some keys have several, some none.",
-        ),
-        Mistake(
-            lambda train, test: len(_families(train) & _families(test)) / len(_families(test)),
-            "That is a share of families; the task asks for one of clauses.",
-        ),
-        Mistake(
-            lambda train, test: _leaked_share(train, tuple(set(test))),
-            "Several clauses can come from one licence, and each of them counts.",
-        ),
-        Mistake(
-            lambda train, test: _leaked_share(test, train),
-            "You have looked for training clauses in the test. Which side's score is made too good"
-            " by a leak?",
-        ),
-        Mistake(
-            lambda train, test: len(_leaked(train, test)) / (len(train) + len(test)),
-            "It is the test that must be clean: of which clauses is the share?",
-        ),
-        Mistake(
-            lambda train, test: len(_leaked(train, test)),
-            "That is how many; the task asks for a share.",
-        ),
-        Mistake(
-            lambda train, test: 1 - _leaked_share(train, test),
-            "That is the share of the test that is clean.",
-        ),
-    ),
-)
-
-
-# 4. Macro-F1
-
-Confusion = list[list[int]]
-_PerClass = Callable[[int, int, int], float]
-
-
-def _macro_f1(confusion: Confusion) -> float:
-    return mean(_each_class(confusion, _f1))
-
-
-def _each_class(confusion: Confusion, score: _PerClass) -> list[float]:
-    """Score each class by how often it was right, is true, was guessed."""
-    guessed = [sum(column) for column in zip(*confusion, strict=True)]
-    return [score(row[c], sum(row), guessed[c]) for c, row in enumerate(confusion)]
-
-
-def _f1(right: int, true: int, guessed: int) -> float:
-    return 2 * right / (true + guessed)
-
-
-def _recall(right: int, true: int, guessed: int) -> float:  # noqa: ARG001
-    return right / true
-
-
-def _precision(right: int, true: int, guessed: int) -> float:  # noqa: ARG001
-    return right / guessed if guessed else 0.0
-
-
-def _accuracy(confusion: Confusion) -> float:
-    return sum(row[c] for c, row in enumerate(confusion)) / sum(map(sum, confusion))
-
-
-def _weighted_f1(confusion: Confusion) -> float:
-    sizes = [sum(row) for row in confusion]
-    return sum(np.multiply(sizes, _each_class(confusion, _f1))) / sum(sizes)
-
-
-def _f1_of_means(confusion: Confusion) -> float:
-    means = [mean(_each_class(confusion, score)) for score in (_precision, _recall)]
-    return harmonic_mean(means)
-
-
-def _f1_where_guessed(confusion: Confusion) -> float:
-    guessed = _each_class(confusion, lambda right, true, guessed: guessed)  # noqa: ARG005
-    scores = _each_class(confusion, _f1)
-    return mean(score for score, times in zip(scores, guessed, strict=True) if times)
-
-
-def _confusion_case(rng: np.random.Generator) -> Case:
-    """Draw a matrix of unequal classes; in half of them the rarest is never guessed."""
-    classes = _pick(rng, 3, 5)
-    sizes = sorted((_pick(rng, 5, 20) * 2**c for c in range(classes)), reverse=True)
-    guesses = np.full((classes, classes), 1.0) + np.eye(classes) * _pick(rng, 3, 20)
-    if rng.integers(2):
-        guesses[:, -1] = 0
-    shares = guesses / guesses.sum(axis=1, keepdims=True)
-    rows = [rng.multinomial(size, share) for size, share in zip(sizes, shares, strict=True)]
-    return {"confusion": [row.tolist() for row in rows]}
-
-
-macro_f1 = Exercise(
-    "macro_f1",
-    _macro_f1,
-    _confusion_case,
-    example={"confusion": [[6, 2, 0], [1, 3, 0], [1, 1, 0]]},
-    mistakes=(
-        Mistake(
-            _accuracy,
-            "That is accuracy: every text weighs the same. In macro-F1 every class does.",
-        ),
-        Mistake(
-            _weighted_f1,
-            "You have weighted the classes by their texts. Then the rare ones, for which you took"
-            " this metric, hardly count.",
-        ),
-        Mistake(
-            lambda confusion: mean(_each_class(confusion, _recall)),
-            "That is recall. What of the texts that were wrongly taken for this class?",
-        ),
-        Mistake(
-            lambda confusion: mean(_each_class(confusion, _precision)),
-            "That is precision. What of this class's texts that weren't found?",
-        ),
-        Mistake(
-            _f1_of_means,
-            "First the F1 of each class, then their mean; the other way round is another figure.",
-        ),
-        Mistake(
-            lambda confusion: mean(
-                mean(_each_class(confusion, score)) for score in (_precision, _recall)
-            ),
-            "F1 is the harmonic mean of precision and recall, not the plain one.",
-        ),
-        Mistake(
-            _f1_where_guessed,
-            "A class that was never guessed is a class too, and the model's worst.",
-        ),
-        Mistake(
-            lambda confusion: mean(
-                _each_class(
-                    confusion, lambda right, true, guessed: right / (true + guessed - right)
-                )
-            ),
-            "That is the overlap of true and guessed (Jaccard's index). In F1 those that are right"
-            " count twice: once among the true, once among the guessed.",
-        ),
-        Mistake(
-            lambda confusion: sum(_each_class(confusion, _f1)),
-            "You have the sum over the classes; their mean is asked for.",
-        ),
-        Mistake(
-            lambda confusion: 100 * _macro_f1(confusion),
-            "These are percents; the task asks for a figure between 0 and 1.",
-        ),
-    ),
-)
-
-
 # 5. What many fine-tunings store
 
 
@@ -580,7 +580,220 @@ stored_megabytes = Exercise(
 )  # fmt: skip
 
 
-# 6. A spot instance
+# 6. A gain that doesn't go away
+
+Scores = Sequence[float]
+_ONE_IN = 40
+"""A 95 % interval leaves one draw in forty beyond each of its ends."""
+
+
+def _sure_gain(new_scores: Scores, old_scores: Scores) -> float:
+    return _lower_end(_gains(new_scores, old_scores))
+
+
+def _gains(new_scores: Scores, old_scores: Scores) -> list[float]:
+    return [new - old for new, old in zip(new_scores, old_scores, strict=True)]
+
+
+def _lower_end(draws: Scores) -> float:
+    return sorted(draws)[len(draws) // _ONE_IN]
+
+
+def _upper_end(draws: Scores) -> float:
+    return sorted(draws)[-1 - len(draws) // _ONE_IN]
+
+
+def _of_gains(figure: Callable[[list[float]], float]) -> Callable[..., float]:
+    """Give a mistake the gains from the smallest to the largest."""
+    return lambda new_scores, old_scores: figure(sorted(_gains(new_scores, old_scores)))
+
+
+def _scores_case(rng: np.random.Generator) -> Case:
+    """Draw scores that rise and fall together: both models meet the same texts."""
+    draws = _ONE_IN * _pick(rng, 1, 2)
+    old = 0.7 + rng.normal(0, 0.03, draws)
+    new = old + rng.normal(rng.uniform(0, 0.04), 0.01, draws)
+    scores = (tuple(round(score, 3) for score in side.tolist()) for side in (new, old))
+    return dict(zip(("new_scores", "old_scores"), scores, strict=True))
+
+
+sure_gain = Exercise(
+    "sure_gain",
+    _sure_gain,
+    _scores_case,
+    example={
+        "new_scores": tuple(round(0.41 + draw / 100, 2) for draw in range(40)),
+        "old_scores": (0.4,) * 40,
+    },
+    mistakes=(
+        Mistake(
+            lambda new_scores, old_scores: _lower_end(new_scores) - _upper_end(old_scores),
+            "Each score's own interval is wide because the texts differ; both models met the same"
+            " texts. What does a pair of scores tell you?",
+        ),
+        Mistake(
+            lambda new_scores, old_scores: _lower_end(new_scores) - _lower_end(old_scores),
+            "The unluckiest draw of the one model need not be that of the other: first compare"
+            " within a draw, then sort.",
+        ),
+        Mistake(
+            _of_gains(mean),
+            "That is the gain on average. How small could it be?",
+        ),
+        Mistake(
+            _of_gains(median),
+            "That is the gain in the middle. How small could it be?",
+        ),
+        Mistake(
+            _of_gains(min),
+            "The very worst draw is one of a kind: the interval leaves some draws below its end.",
+        ),
+        Mistake(
+            _of_gains(lambda gains: gains[len(gains) * 2 // _ONE_IN]),
+            "An interval has two ends, and what it leaves out is shared between them.",
+        ),
+        Mistake(
+            _of_gains(_upper_end),
+            "That is the upper end. Which end does a careful buyer look at?",
+        ),
+        Mistake(
+            _of_gains(lambda gains: gains[len(gains) // _ONE_IN - 1]),
+            "Count again which draws fall away, and which is the first that stays. Python counts"
+            " from zero.",
+        ),
+        Mistake(
+            _of_gains(lambda gains: float(np.quantile(gains, 1 / _ONE_IN))),
+            "A quantile between two draws is also in use; here the end is the smallest draw that"
+            " isn't left out.",
+        ),
+        *(
+            Mistake(turned, "Turned round: a gain is positive where the new model is better.")
+            for turned in (
+                lambda new_scores, old_scores: _sure_gain(old_scores, new_scores),
+                lambda new_scores, old_scores: -_sure_gain(new_scores, old_scores),
+            )
+        ),
+    ),
+)
+
+
+# 7. Gradient accumulation
+
+
+def _accumulation_steps(
+    batch: int, fixed_mib: int, mib_per_text: int, memory_gib: int
+) -> int | None:
+    return _fewest_steps(batch, _room(fixed_mib, mib_per_text, memory_gib))
+
+
+def _room(fixed_mib: int, mib_per_text: int, memory_gib: int) -> int:
+    """Return how many texts fit beside what is there anyway."""
+    return (memory_gib * _MIB_PER_GIB - fixed_mib) // mib_per_text
+
+
+def _fewest_steps(batch: int, room: int) -> int | None:
+    return next(
+        (steps for steps in range(1, batch + 1) if batch % steps == 0 and batch // steps <= room),
+        None,
+    )
+
+
+def _with_room(steps: Callable[[int, int], float | None]) -> Callable[..., float | None]:
+    """Give a mistake the batch and how many texts fit; it is right where none does."""
+
+    def answer(batch: int, **case: int) -> float | None:
+        room = _room(**case)
+        return steps(batch, room) if room > 0 else None
+
+    return answer
+
+
+def _where_none_fits(instead: Callable[[int], int]) -> Callable[..., int]:
+    def answer(batch: int, **case: int) -> int:
+        steps = _accumulation_steps(batch, **case)
+        return instead(batch) if steps is None else steps
+
+    return answer
+
+
+def _memory_case(rng: np.random.Generator) -> Case:
+    """Draw a memory that is filled by texts that don't share out the batch, that do, or by none."""
+    batch, mib_per_text = 12 * _pick(rng, 2, 16), _pick(rng, 20, 400)
+    rooms = np.arange(1, batch + 1)
+    awkward = rooms[batch % -(-batch // rooms) > 0]
+    room, spare = {
+        "awkward": (int(rng.choice(awkward)), _pick(rng, 0, mib_per_text - 1)),
+        "exact": (int(rng.choice(rooms[batch % rooms == 0])), 0),
+        "none": (0, mib_per_text - 1),
+    }[str(rng.choice(["awkward", "exact", "none"]))]
+    used = room * mib_per_text + spare
+    memory_gib = used // _MIB_PER_GIB + _pick(rng, 4, 40)
+    return {
+        "batch": batch,
+        "fixed_mib": memory_gib * _MIB_PER_GIB - used,
+        "mib_per_text": mib_per_text,
+        "memory_gib": memory_gib,
+    }
+
+
+accumulation_steps = Exercise(
+    "accumulation_steps",
+    _accumulation_steps,
+    _memory_case,
+    example={"batch": 48, "fixed_mib": 1248, "mib_per_text": 100, "memory_gib": 2},
+    mistakes=(
+        Mistake(
+            _with_room(lambda batch, room: math.ceil(batch / room)),
+            "Can the batch be cut into that many micro-batches of the same size?",
+        ),
+        *(
+            Mistake(
+                not_whole,
+                "All texts of the batch have to be used: do your micro-batches add up to it?",
+            )
+            for not_whole in (
+                _with_room(lambda batch, room: max(1, batch // room)),
+                _with_room(lambda batch, room: batch / min(batch, room)),
+            )
+        ),
+        Mistake(
+            _with_room(lambda batch, room: batch // (_fewest_steps(batch, room) or 1)),
+            "That is the size of a micro-batch; the task asks how many of them make a step.",
+        ),
+        Mistake(
+            _with_room(lambda batch, _: batch),
+            "One text at a time always fits, where any does; can you do with fewer steps?",
+        ),
+        Mistake(
+            lambda **case: _accumulation_steps(**case | {"fixed_mib": 0}),
+            "Weights, gradients and the optimiser's states take their memory first.",
+        ),
+        *(
+            Mistake(
+                none_fits,
+                "Sometimes not even one text fits. What does the task ask for then?",
+            )
+            for none_fits in (
+                _where_none_fits(lambda batch: batch),
+                _where_none_fits(lambda _: 0),
+                _where_none_fits(lambda _: 1),
+            )
+        ),
+        Mistake(
+            lambda **case: _accumulation_steps(**case | {"fixed_mib": case["fixed_mib"] + 1}),
+            "Memory that is just enough is enough.",
+        ),
+        Mistake(
+            lambda batch, fixed_mib, mib_per_text, memory_gib: _fewest_steps(
+                batch, (1000 * memory_gib - fixed_mib) // mib_per_text
+            ),
+            "A GiB is 1,024 MiB.",
+        ),
+    ),
+)
+
+
+# 8. A spot instance
 
 
 def _spot_usd(
@@ -701,216 +914,3 @@ spot_usd = Exercise(
         ),
     ),
 )  # fmt: skip
-
-
-# 7. Gradient accumulation
-
-
-def _accumulation_steps(
-    batch: int, fixed_mib: int, mib_per_text: int, memory_gib: int
-) -> int | None:
-    return _fewest_steps(batch, _room(fixed_mib, mib_per_text, memory_gib))
-
-
-def _room(fixed_mib: int, mib_per_text: int, memory_gib: int) -> int:
-    """Return how many texts fit beside what is there anyway."""
-    return (memory_gib * _MIB_PER_GIB - fixed_mib) // mib_per_text
-
-
-def _fewest_steps(batch: int, room: int) -> int | None:
-    return next(
-        (steps for steps in range(1, batch + 1) if batch % steps == 0 and batch // steps <= room),
-        None,
-    )
-
-
-def _with_room(steps: Callable[[int, int], float | None]) -> Callable[..., float | None]:
-    """Give a mistake the batch and how many texts fit; it is right where none does."""
-
-    def answer(batch: int, **case: int) -> float | None:
-        room = _room(**case)
-        return steps(batch, room) if room > 0 else None
-
-    return answer
-
-
-def _where_none_fits(instead: Callable[[int], int]) -> Callable[..., int]:
-    def answer(batch: int, **case: int) -> int:
-        steps = _accumulation_steps(batch, **case)
-        return instead(batch) if steps is None else steps
-
-    return answer
-
-
-def _memory_case(rng: np.random.Generator) -> Case:
-    """Draw a memory that is filled by texts that don't share out the batch, that do, or by none."""
-    batch, mib_per_text = 12 * _pick(rng, 2, 16), _pick(rng, 20, 400)
-    rooms = np.arange(1, batch + 1)
-    awkward = rooms[batch % -(-batch // rooms) > 0]
-    room, spare = {
-        "awkward": (int(rng.choice(awkward)), _pick(rng, 0, mib_per_text - 1)),
-        "exact": (int(rng.choice(rooms[batch % rooms == 0])), 0),
-        "none": (0, mib_per_text - 1),
-    }[str(rng.choice(["awkward", "exact", "none"]))]
-    used = room * mib_per_text + spare
-    memory_gib = used // _MIB_PER_GIB + _pick(rng, 4, 40)
-    return {
-        "batch": batch,
-        "fixed_mib": memory_gib * _MIB_PER_GIB - used,
-        "mib_per_text": mib_per_text,
-        "memory_gib": memory_gib,
-    }
-
-
-accumulation_steps = Exercise(
-    "accumulation_steps",
-    _accumulation_steps,
-    _memory_case,
-    example={"batch": 48, "fixed_mib": 1248, "mib_per_text": 100, "memory_gib": 2},
-    mistakes=(
-        Mistake(
-            _with_room(lambda batch, room: math.ceil(batch / room)),
-            "Can the batch be cut into that many micro-batches of the same size?",
-        ),
-        *(
-            Mistake(
-                not_whole,
-                "All texts of the batch have to be used: do your micro-batches add up to it?",
-            )
-            for not_whole in (
-                _with_room(lambda batch, room: max(1, batch // room)),
-                _with_room(lambda batch, room: batch / min(batch, room)),
-            )
-        ),
-        Mistake(
-            _with_room(lambda batch, room: batch // (_fewest_steps(batch, room) or 1)),
-            "That is the size of a micro-batch; the task asks how many of them make a step.",
-        ),
-        Mistake(
-            _with_room(lambda batch, _: batch),
-            "One text at a time always fits, where any does; can you do with fewer steps?",
-        ),
-        Mistake(
-            lambda **case: _accumulation_steps(**case | {"fixed_mib": 0}),
-            "Weights, gradients and the optimiser's states take their memory first.",
-        ),
-        *(
-            Mistake(
-                none_fits,
-                "Sometimes not even one text fits. What does the task ask for then?",
-            )
-            for none_fits in (
-                _where_none_fits(lambda batch: batch),
-                _where_none_fits(lambda _: 0),
-                _where_none_fits(lambda _: 1),
-            )
-        ),
-        Mistake(
-            lambda **case: _accumulation_steps(**case | {"fixed_mib": case["fixed_mib"] + 1}),
-            "Memory that is just enough is enough.",
-        ),
-        Mistake(
-            lambda batch, fixed_mib, mib_per_text, memory_gib: _fewest_steps(
-                batch, (1000 * memory_gib - fixed_mib) // mib_per_text
-            ),
-            "A GiB is 1,024 MiB.",
-        ),
-    ),
-)
-
-
-# 8. A gain that doesn't go away
-
-Scores = Sequence[float]
-_ONE_IN = 40
-"""A 95 % interval leaves one draw in forty beyond each of its ends."""
-
-
-def _sure_gain(new_scores: Scores, old_scores: Scores) -> float:
-    return _lower_end(_gains(new_scores, old_scores))
-
-
-def _gains(new_scores: Scores, old_scores: Scores) -> list[float]:
-    return [new - old for new, old in zip(new_scores, old_scores, strict=True)]
-
-
-def _lower_end(draws: Scores) -> float:
-    return sorted(draws)[len(draws) // _ONE_IN]
-
-
-def _upper_end(draws: Scores) -> float:
-    return sorted(draws)[-1 - len(draws) // _ONE_IN]
-
-
-def _of_gains(figure: Callable[[list[float]], float]) -> Callable[..., float]:
-    """Give a mistake the gains from the smallest to the largest."""
-    return lambda new_scores, old_scores: figure(sorted(_gains(new_scores, old_scores)))
-
-
-def _scores_case(rng: np.random.Generator) -> Case:
-    """Draw scores that rise and fall together: both models meet the same texts."""
-    draws = _ONE_IN * _pick(rng, 1, 2)
-    old = 0.7 + rng.normal(0, 0.03, draws)
-    new = old + rng.normal(rng.uniform(0, 0.04), 0.01, draws)
-    scores = (tuple(round(score, 3) for score in side.tolist()) for side in (new, old))
-    return dict(zip(("new_scores", "old_scores"), scores, strict=True))
-
-
-sure_gain = Exercise(
-    "sure_gain",
-    _sure_gain,
-    _scores_case,
-    example={
-        "new_scores": tuple(round(0.41 + draw / 100, 2) for draw in range(40)),
-        "old_scores": (0.4,) * 40,
-    },
-    mistakes=(
-        Mistake(
-            lambda new_scores, old_scores: _lower_end(new_scores) - _upper_end(old_scores),
-            "Each score's own interval is wide because the texts differ; both models met the same"
-            " texts. What does a pair of scores tell you?",
-        ),
-        Mistake(
-            lambda new_scores, old_scores: _lower_end(new_scores) - _lower_end(old_scores),
-            "The unluckiest draw of the one model need not be that of the other: first compare"
-            " within a draw, then sort.",
-        ),
-        Mistake(
-            _of_gains(mean),
-            "That is the gain on average. How small could it be?",
-        ),
-        Mistake(
-            _of_gains(median),
-            "That is the gain in the middle. How small could it be?",
-        ),
-        Mistake(
-            _of_gains(min),
-            "The very worst draw is one of a kind: the interval leaves some draws below its end.",
-        ),
-        Mistake(
-            _of_gains(lambda gains: gains[len(gains) * 2 // _ONE_IN]),
-            "An interval has two ends, and what it leaves out is shared between them.",
-        ),
-        Mistake(
-            _of_gains(_upper_end),
-            "That is the upper end. Which end does a careful buyer look at?",
-        ),
-        Mistake(
-            _of_gains(lambda gains: gains[len(gains) // _ONE_IN - 1]),
-            "Count again which draws fall away, and which is the first that stays. Python counts"
-            " from zero.",
-        ),
-        Mistake(
-            _of_gains(lambda gains: float(np.quantile(gains, 1 / _ONE_IN))),
-            "A quantile between two draws is also in use; here the end is the smallest draw that"
-            " isn't left out.",
-        ),
-        *(
-            Mistake(turned, "Turned round: a gain is positive where the new model is better.")
-            for turned in (
-                lambda new_scores, old_scores: _sure_gain(old_scores, new_scores),
-                lambda new_scores, old_scores: -_sure_gain(new_scores, old_scores),
-            )
-        ),
-    ),
-)

@@ -13,7 +13,7 @@ from enterprise_lab.errors import (
     require_positive,
     require_share,
 )
-from enterprise_lab.estimate.trainable import LowRank, Projection, Trainable
+from enterprise_lab.estimate.trainable import PROJECTIONS, LowRank, Projection, Trainable
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.processor import precisions
 
@@ -67,7 +67,7 @@ class FineTuning:
     class_weights: bool = False
     balanced_sampling: bool = False
     rank: int = 8
-    targets: tuple[Projection, ...] = ("query", "value")
+    targets: tuple[Projection, ...] = PROJECTIONS
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     patience: int = 0
@@ -119,8 +119,9 @@ def usual(
 ) -> FineTuning:
     """Return a recipe that does well with few texts, for each method.
 
-    Adapters begin at zero and want ten times the rate of the weights they stand for (Schulman and
-    others 2025, LoRA Without Regret); a head alone is so cheap that it can have many epochs.
+    Adapters begin at zero and want ten times the rate of the weights they stand for, and stand
+    beside all products, the MLP's before others (Schulman and others 2025, LoRA Without Regret); a
+    head alone is so cheap that it can have many epochs.
     """
     require_one_of("method", method, METHODS)
     learning_rate = 1e-3 if method == "lora" else FineTuning.learning_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -44,6 +45,8 @@ from enterprise_lab.training.finetuning.tensor_memory import TensorPeak, states_
 from enterprise_lab.training.finetuning.trainer import FineTuner
 from enterprise_lab.training.trainer import no_such_device
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -56,7 +59,7 @@ class FineTuned:
     """Mean loss of a text in each step, in nats, before the step."""
     figures: Figures
     messages: tuple[str, ...]
-    """What happened to its checkpoints that a person should know."""
+    """What happened to its checkpoints that a person should know; also logged as it happened."""
 
     def logits(self, texts: Sequence[str]) -> Logits:
         """Return the logits of texts: texts x classes."""
@@ -101,6 +104,8 @@ def fine_tune(
     start = time.perf_counter()
     require_kind("weights", weights, Path, 'data.fetch("minilm")')
     require_kind("recipe", recipe, FineTuning, 'usual("full")')
+    if folder is not None:
+        require_kind("folder", folder, Path, 'Path("checkpoints")')
     kind = _kind(device)
     _require_precision(recipe, kind)
     _require_texts(train, validation)
@@ -134,7 +139,7 @@ def fine_tune(
             judged,
             checkpoints=Checkpoints(place, identity),
             save_every=save_every if folder else 0,
-            say=messages.append,
+            say=lambda message: _say(message, messages),
         )
         watched = _watch_longest_step(tuner) if kind == "cpu" and recipe.method != "head" else None
         if on_step:
@@ -255,7 +260,6 @@ def _require_texts(train: Texts, validation: Texts) -> None:
 @contextmanager
 def _or_temporary(folder: Path | None) -> Iterator[Path]:
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         yield folder
         return
     with tempfile.TemporaryDirectory() as name:
@@ -275,6 +279,12 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+
+
+def _say(message: str, messages: list[str]) -> None:
+    """Keep a message for the end, and log it now: that may be hours earlier."""
+    messages.append(message)
+    _LOG.warning(message)
 
 
 def _read(memory: PeakMemory) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,11 +36,11 @@ Labels = NDArray[np.int64]
 
 
 def arguments(
-    recipe: FineTuning, folder: Path, kind: str, steps_an_epoch: int, save_every: int
+    recipe: FineTuning, kind: str, steps_an_epoch: int, save_every: int
 ) -> transformers.TrainingArguments:
     """Return every setting of the Trainer that isn't its default."""
     made = transformers.TrainingArguments(
-        output_dir=str(folder),
+        output_dir=tempfile.gettempdir(),  # made at once, though `Checkpoints` says where to write
         # The job. The batch is cut by `Batches`, the rates of the two groups are in the optimizer.
         num_train_epochs=recipe.epochs,
         gradient_accumulation_steps=recipe.accumulation,
@@ -98,7 +99,7 @@ class FineTuner(ResumingTrainer):
         self._train = train
         super().__init__(
             classifier.network,
-            arguments(recipe, checkpoints.folder, kind, self.batches.steps, save_every),
+            arguments(recipe, kind, self.batches.steps, save_every),
             train_dataset=train,
             eval_dataset=validation,
             compute_loss_func=self._loss,

@@ -21,7 +21,7 @@ CLASSES = 3
 RECIPES = {
     "full": FineTuning(sequence_length=48),
     "head": FineTuning("head", sequence_length=48),
-    "lora": FineTuning("lora", sequence_length=48),
+    "lora": FineTuning("lora", targets=("query", "value"), sequence_length=48),
 }
 
 
@@ -130,7 +130,7 @@ def test_the_real_minilm_is_read(capfd):
     network = build(folder, recipe, 22)
     assert isinstance(network.encoder, peft.PeftModel)
     shape = read_shape(folder)
-    assert parameters(network) == LowRank(8).parameters(shape) + 385 * 22
+    assert parameters(network) == LowRank(8, PROJECTIONS).parameters(shape) + 385 * 22
     assert parameters(network) < 0.02 * shape.parameters
     assert capfd.readouterr() == ("", "")
 

@@ -146,7 +146,7 @@ def test_early_stopping_keeps_the_best_weights(weights, texts):
     ],
 )
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
-    weights, texts, tmp_path, killed, method, precision, accumulation, kill, save_every
+    weights, texts, tmp_path, killed, caplog, method, precision, accumulation, kill, save_every
 ):
     recipe = replace(
         QUICK, method=method, precision=precision, accumulation=accumulation, epochs=4,
@@ -160,6 +160,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
     resumed = fine_tune(*given, device="cpu", folder=tmp_path, save_every=save_every)
     last = (kill - 1) // save_every * save_every
     assert resumed.messages == (f"The training goes on from checkpoint-{last}.",)
+    assert tuple(caplog.messages) == resumed.messages
     assert resumed.losses == whole.losses
     assert resumed.curve == whole.curve
     assert same_weights(resumed, whole)
@@ -181,6 +182,15 @@ def test_another_runs_folder_is_refused(weights, texts, tmp_path):
     fine_tune(*given, recipe, folder=tmp_path, save_every=1, device="cpu")
     with pytest.raises(LabError, match="pretrained True instead of False"):
         fine_tune(*given, recipe, folder=tmp_path, pretrained=False, device="cpu")
+
+
+def test_a_folder_that_cannot_be_made_is_told(weights, texts, tmp_path):
+    (tmp_path / "file").write_text("here")
+    given = weights, texts(20), texts(10, seed=1), QUICK
+    with pytest.raises(LabError, match=r"can.t be written to .*Not a directory"):
+        fine_tune(*given, folder=tmp_path / "file" / "inner", device="cpu")
+    with pytest.raises(LabError, match="folder"):
+        fine_tune(*given, folder=str(tmp_path), device="cpu")
 
 
 @pytest.mark.parametrize("method", METHODS)

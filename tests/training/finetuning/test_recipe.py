@@ -5,6 +5,7 @@ import torch
 
 from enterprise_lab.errors import InvalidValueError
 from enterprise_lab.estimate import LowRank
+from enterprise_lab.estimate.trainable import PROJECTIONS
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.training.finetuning import recipe
 from enterprise_lab.training.finetuning.recipe import METHODS, FineTuning, best_precision, usual
@@ -42,7 +43,7 @@ def test_the_estimator_is_told_what_is_trained():
     assert [usual(method).trainable for method in METHODS] == [
         "all",
         "head",
-        LowRank(8, ("query", "value"), base_bits=32),
+        LowRank(8, PROJECTIONS, base_bits=32),
     ]
 
 
