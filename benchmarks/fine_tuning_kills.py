@@ -16,6 +16,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -81,24 +82,32 @@ def train(folder: Path, recipe: FineTuning, texts: Texts) -> None:
 def kill(process: BaseProcess, folder: Path, number: int, chance: random.Random) -> Kill | None:
     """Kill a training at a random moment; None where it came to its end before."""
     doing = chance.choice(["loading", "training", "training", "writing", "writing"])
-    began, before = time.monotonic(), newest(folder)
-    if doing == "loading":
-        process.join(chance.uniform(0, LOADING_SECONDS))
-    else:
-        while process.is_alive() and newest(folder) == before:
-            time.sleep(0.002)
-        if doing == "writing":
-            written = folder / UNFINISHED / name_of(newest(folder) + EVERY)
-            while process.is_alive() and not written.exists():
-                time.sleep(0.002)
-        process.join(chance.uniform(0, WRITING_SECONDS if doing == "writing" else TRAINING_SECONDS))
-    assert time.monotonic() - began < PATIENCE_SECONDS
-    if not process.is_alive():
-        return None
-    process.kill()
-    process.join()
+    before = newest(folder)
+    try:
+        if doing == "loading":
+            process.join(chance.uniform(0, LOADING_SECONDS))
+        else:
+            wait(process, lambda: newest(folder) != before)
+            if doing == "writing":
+                written = folder / UNFINISHED / name_of(newest(folder) + EVERY)
+                wait(process, written.exists)
+            seconds = WRITING_SECONDS if doing == "writing" else TRAINING_SECONDS
+            process.join(chance.uniform(0, seconds))
+        if not process.is_alive():
+            return None
+    finally:
+        process.kill()
+        process.join()
     left = [file.stat().st_size for file in (folder / UNFINISHED).rglob("*") if file.is_file()]
     return Kill(number, doing, newest(folder), sum(left))
+
+
+def wait(process: BaseProcess, until: Callable[[], bool]) -> None:
+    """Wait until something has come about, or the process has ended; not for ever."""
+    began = time.monotonic()
+    while process.is_alive() and not until():
+        assert time.monotonic() - began < PATIENCE_SECONDS, "a training hangs"
+        time.sleep(0.002)
 
 
 def newest(folder: Path) -> int:
@@ -109,6 +118,8 @@ def newest(folder: Path) -> int:
 def outcome(process: BaseProcess, folder: Path) -> list[Any]:
     """Wait for a training that nobody kills: its weights, losses, curve and messages."""
     process.join(PATIENCE_SECONDS)
+    process.kill()
+    process.join()
     assert process.exitcode == 0, f"a training that nobody killed ended with {process.exitcode}"
     found: list[Any] = json.loads((folder / END).read_text())
     return found

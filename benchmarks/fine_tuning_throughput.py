@@ -67,6 +67,7 @@ class Clock(transformers.TrainerCallback):
 
 def by_defaults(weights: Path, train: Texts, test: Texts, recipe: FineTuning, kind: str) -> Way:
     """Train as transformers does where nothing is said."""
+    transformers.set_seed(recipe.seed)
     words = transformers.AutoTokenizer.from_pretrained(weights)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
         weights, num_labels=len(train.classes)
@@ -74,18 +75,20 @@ def by_defaults(weights: Path, train: Texts, test: Texts, recipe: FineTuning, ki
     rows = [examples(words, texts, recipe.sequence_length) for texts in (train, test)]
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
+        arguments = transformers.TrainingArguments(
+            folder,
+            per_device_train_batch_size=recipe.batch,
+            num_train_epochs=recipe.epochs,
+            seed=recipe.seed,
+            use_cpu=kind == "cpu",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # the recipe uses one too
         trainer = transformers.Trainer(
             model,
-            transformers.TrainingArguments(
-                folder,
-                per_device_train_batch_size=recipe.batch,
-                num_train_epochs=recipe.epochs,
-                seed=recipe.seed,
-                use_cpu=kind == "cpu",
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
+            arguments,
             train_dataset=rows[0],
             processing_class=words,
             callbacks=[clock],

@@ -18,7 +18,7 @@ from enterprise_lab.course.finetuning_pictures import Measure, Method, Outlay
 from enterprise_lab.course.lab02 import MINIMUM_SECONDS
 from enterprise_lab.course.text import say
 from enterprise_lab.data.clauses import Clause
-from enterprise_lab.data.duplicates import Pair, near_duplicates
+from enterprise_lab.data.duplicates import Pair, exact_duplicates, near_duplicates
 from enterprise_lab.data.relatives import join_relatives
 from enterprise_lab.data.splitting import Split, sample_rows, split
 from enterprise_lab.data.texts import Texts
@@ -65,7 +65,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 4, 2),
+    "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 4, 3),
     "laptop": Size(
         400, (50, 100, 200), 120, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 16, 5
     ),
@@ -111,11 +111,16 @@ def mistakes(texts: Texts, probabilities: NDArray[np.floating], most: int) -> Ma
 
 
 def padded_to(lengths: NDArray[np.int64], recipe: FineTuning) -> NDArray[np.int64]:
-    """Return the tokens each text is padded to in the first epoch, in the order of `lengths`."""
+    """Return the tokens each text is padded to in the first epoch, in the order of `lengths`.
+
+    Each text is taken to come once, also where sampling is balanced.
+    """
     found = np.zeros_like(lengths)
-    for step in Batches(lengths, np.zeros(len(lengths), np.int64), recipe).of_epoch(0):
+    each_once = replace(recipe, balanced_sampling=False)
+    for step in Batches(lengths, np.zeros(len(lengths), np.int64), each_once).of_epoch(0):
         for rows in step:
-            found[rows] = padded_length(lengths[rows]).max()
+            longest = np.append(lengths[rows], recipe.padded_at_least)
+            found[rows] = padded_length(longest).max()
     return found
 
 
@@ -246,8 +251,8 @@ def measures(
     for number, (name, its) in enumerate(tried.items()):
         tell(name, number / len(tried))
         took = fine_tune(weights, chosen, chosen.take([0]), its, device=kind).figures
-        tokens = took.work.tokens / (1 + took.steps.n if took.steps else 1)
-        rate = (took.steps or single(took.training_seconds, "s")).rate_of(tokens, "tokens/s")
+        step = took.steps or single(took.training_seconds / took.work.steps, "s")
+        rate = step.rate_of(took.work.tokens / took.work.steps, "tokens/s")
         found[name] = Measure(rate, took.peak_tensor_bytes)
     return found
 
@@ -292,12 +297,13 @@ def ask(
 
 
 def prepared(texts: Texts, seed: int) -> tuple[Texts, Split]:
-    """Leave out near copies, join families that copy from each other, and split by family.
+    """Leave out copies, join families that copy from each other, and split by family.
 
     Six tenths are for the test, a tenth to choose by.
     """
-    found = near_duplicates(texts.texts)
-    kept = join_relatives(texts, found).take(found.kept)
+    distinct = texts.take(exact_duplicates(texts.texts).kept)
+    found = near_duplicates(distinct.texts)
+    kept = join_relatives(distinct, found).take(found.kept)
     return kept, split(kept, seed=seed, test_share=0.6, validation_share=0.1)
 
 

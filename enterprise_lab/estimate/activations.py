@@ -126,6 +126,9 @@ class LayerActivations:
     scores: float
     gradients_whole: float
     """Alive at once on the way back through the widest operation, besides what was kept."""
+    frozen_whole: float
+    """The same on the way through a frozen layer: the embeddings, which the caller holds, and the
+    inputs of its two parts; under autocast in fp32, with casts of what is added and multiplied."""
     gradients_shared: float
     score_gradients: float
     embedding: float
@@ -221,6 +224,7 @@ def layer_activations(
         unfused=attentions * element * 2 * keys,
         flash=attentions * (element * (q + 2 * kv) - output_input + 4 * shape.heads),
         gradients_whole=2 * element * d,
+        frozen_whole=(4 * 5 + element * 2 if it.own_casts else element * 3) * d,
         gradients_shared=element * (3 if shape.gated_mlp else 2) * ffn * (experts or 1),
         score_gradients=shape.heads * (2 * element + (4 if softmax > element else 0)),
         embedding=(trainable == "all") * (mask + element * normed) * d,

@@ -78,7 +78,7 @@ class TokenBytes:
 
         Backward goes through the feed-forward part first; when it reaches the scores, what that
         part kept is gone. Recomputation makes again what the `widest` layer keeps. Where no
-        gradient goes, a forward pass holds about as much for a moment as gradients would.
+        gradient goes, a forward pass holds for a moment about what gradients would of the rest.
         """
         t = plan.tensor
         along = np.where(plan.sequence_parallel, t, 1)
@@ -93,14 +93,16 @@ class TokenBytes:
         in_mlp = through * full * (all_but_scores + scores) + passing
         if through:
             in_scores = full * all_but_scores - mlp + (full | selective) * scores + passing_scores
+            whole = widest.gradients_whole
         else:
+            whole = widest.frozen_whole
             in_scores = (scores > 0) * widest.unfused / t + passing_scores
         return cls(
             kept=through * kept,
             embedding=through * layer.embedding / along,
             head=predicted_share * (head.whole / along + head.logits / t),
             loss=predicted_share * head.temporary_logits / t,
-            working=widest.gradients_whole / along + np.maximum(in_mlp, in_scores),
+            working=whole / along + np.maximum(in_mlp, in_scores),
         )
 
 

@@ -55,6 +55,9 @@ class Trained:
     """Moved for each frozen weight to make 16 bits of it before a product."""
     backward: Figures = 1.0
     """1 where gradients pass back through the layers, 0 where only the head is trained."""
+    adapter_forward: Figures = 0.0
+    adapter_backward: Figures = 0.0
+    """Elements that the adapters of a layer move for each token."""
 
     @classmethod
     def of(cls, shape: Shape, trainable: Trainable) -> Trained:
@@ -62,7 +65,14 @@ class Trained:
         if isinstance(trainable, LowRank) and isinstance(shape, TransformerShape):
             share = trainable.parameters(shape) / shape.parameters
             moved = 0.0 if trainable.base_bits >= 16 else trainable.base_bits / 8 + 2 * 2
-            return cls(parameters=share, weight_gradients=0.0, dequantised_bytes=moved)
+            forward, backward = trainable.moved_elements(shape)
+            return cls(
+                parameters=share,
+                weight_gradients=0.0,
+                dequantised_bytes=moved,
+                adapter_forward=forward,
+                adapter_backward=backward,
+            )
         if trainable == "head":
             return cls(parameters=0.0, weight_gradients=0.0, backward=0.0)
         return cls()
@@ -106,7 +116,8 @@ def training_step_seconds(
     pass. Devices that share a sequence hold the same weights, so these are shared between them
     too. `dropout` is 1 where masks are drawn, which only takes a processor long enough to count,
     and not in a frozen trunk, which runs as in evaluation. `optimizer_bytes` are moved for each
-    trained parameter. A processor's 16 bits are autocast: each pass casts the layers' weights, and
+    trained parameter. What an adapter multiplies is little; what its thin products read and write
+    is counted. A processor's 16 bits are autocast: each pass casts the layers' weights, and
     the backward pass their gradients.
     """
     t, p, d = plan.tensor, plan.pipeline, plan.data
@@ -182,6 +193,8 @@ def training_step_seconds(
     )
     casts = streaming_seconds(cast * model.layer_parameters / t, system, fitted)
     twice = 1 + back * np.equal(plan.recompute, 2)
+    adapted = twice * trained.adapter_forward + back * trained.adapter_backward
+    adapters = streaming_seconds(adapted * tokens * system.element_bytes / t, system, fitted)
     again = 1 + back + back * np.equal(plan.recompute, 2)
     step_overhead = model.layers / OVERHEAD_LAYERS * fitted.step_overhead_seconds
 
@@ -191,6 +204,7 @@ def training_step_seconds(
         "attention": passes * (layer.attention_forward + back * layer.attention_backward),
         "norms and activations": passes * (1 + 2 * back) * layer.elementwise_forward,
         "recomputation": passes * recomputed,
+        "adapters": passes * adapters,
         "dropout masks": passes * twice * masks,
         "casts": passes * (twice + back * changed) * casts,
         "dequantisation": passes * again * dequantised,

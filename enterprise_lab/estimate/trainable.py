@@ -42,18 +42,39 @@ class LowRank:
 
         A decoder layer's cross attention is adapted as its self-attention is, and every expert.
         """
+        return sum(
+            number * self.rank * (inputs + outputs)
+            for number, inputs, outputs in self._adapted(shape, max(1, shape.experts))
+        )
+
+    def moved_elements(self, shape: TransformerShape) -> tuple[float, float]:
+        """Elements that the adapters of a layer move for each token, forward and backward.
+
+        Beside a projection of `a` inputs and `b` outputs the input is read; the adapter's output
+        is written, scaled (2 b) and added (3 b): a + 6 b, where no kernel fuses them, as in peft.
+        Backward the gradient is scaled (2 b) and read for both factors (2 b), the input read, its
+        gradient written and added to the projection's (3 a): 5 a + 4 b. What has the size of the
+        rank is left out. The mean of all layers.
+        """
+        each = self._adapted(shape, shape.mlps_per_token)
+        layers = shape.layers + shape.decoder_layers
+        forward = sum(number * (inputs + 6 * outputs) for number, inputs, outputs in each)
+        backward = sum(number * (5 * inputs + 4 * outputs) for number, inputs, outputs in each)
+        return forward / layers, backward / layers
+
+    def _adapted(self, shape: TransformerShape, mlps: int) -> list[tuple[int, int, int]]:
+        """Return how many projections are adapted, with their inputs and outputs, kind by kind."""
         d, q, kv = shape.hidden, shape.query_hidden, shape.kv_hidden
         both = shape.layers + shape.decoder_layers
-        attentions = both + shape.decoder_layers
-        mlps = both * max(1, shape.experts) * shape.mlp_matrices
-        sizes = {
-            "query": attentions * (d + q),
-            "key": attentions * (d + kv),
-            "value": attentions * (d + kv),
-            "output": attentions * (q + d),
-            "mlp": mlps * (d + shape.ffn),
+        attentions, mlps = both + shape.decoder_layers, both * mlps
+        kinds = {
+            "query": [(attentions, d, q)],
+            "key": [(attentions, d, kv)],
+            "value": [(attentions, d, kv)],
+            "output": [(attentions, q, d)],
+            "mlp": [(mlps * (shape.mlp_matrices - 1), d, shape.ffn), (mlps, shape.ffn, d)],
         }
-        return self.rank * sum(sizes[target] for target in set(self.targets))
+        return [kind for target in set(self.targets) for kind in kinds[target]]
 
 
 Trainable = Literal["all", "head"] | LowRank

@@ -27,11 +27,12 @@ _WITH_ALLOCATORS = ("cuda", "tpu")
 class PeakMemory:
     """See what is held inside `with PeakMemory("cuda") as peak:`; then `peak.bytes`.
 
-    "cuda" is the most that PyTorch's allocator had given out on the GPU, with what was there
-    before; or JAX's, where PyTorch asked for no more inside, and JAX has begun to use its devices.
-    "tpu" is JAX's, which only knows its peak since the process began. Anything else is how far this
-    process's resident memory grew at most, from what it held at the start: by the system's own mark
-    on Linux, elsewhere by a look every 5 ms.
+    That is how far it grew at most from what was held at the start, garbage collected: a model
+    counts where it is built inside. "cuda" is what PyTorch's allocator had given out on the GPU;
+    or, where PyTorch asked for no more inside and JAX has begun to use its devices, JAX's. "tpu" is
+    JAX's. JAX only knows its peak since the process began: all that it held counts. Anything else
+    is this process's resident memory: by the system's own mark on Linux, elsewhere by a look every
+    5 ms.
 
     One may be opened inside another. The work's result, or its error, outlives a peak that can't be
     read: `bytes` is what raises LabError then. Raises InvalidValueError for an unknown kind.
@@ -47,6 +48,7 @@ class PeakMemory:
     def __enter__(self) -> Self:
         for outer in self._all_open:
             outer._look()  # before the marks that it reads are forgotten
+        gc.collect()  # or what earlier work left would count, or be freed inside
         self._looking = ExitStack()
         if self._kind in _WITH_ALLOCATORS:
             _forget_torch_peak()
@@ -83,10 +85,9 @@ class PeakMemory:
         self._most = max(self._most, self._peak())
 
     def _found(self) -> int:
-        if self._kind not in _WITH_ALLOCATORS:
-            return self._most - self._before
-        by_torch = self._kind == "cuda" and self._most > self._before
-        return self._most if by_torch or not _jax_has_begun() else _jax_peak()
+        grown = self._most - self._before
+        by_jax = self._kind == "tpu" or (self._kind == "cuda" and not grown)
+        return _jax_peak() if by_jax and _jax_has_begun() else grown
 
 
 def _torch_on_cuda() -> Any:
@@ -126,7 +127,6 @@ def _resident() -> int:
 
 def _give_back() -> None:
     """Give freed memory back to the system, so that using it again counts as growth."""
-    gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim:  # glibc's

@@ -17,7 +17,7 @@
 # **A lawyer has labelled a few hundred sentences. Is a pre-trained network worth its bill, or do counted words do?**
 #
 # A company takes in software under hundreds of licences. Each is pages of clauses, and somebody has to know
-# which of them oblige to what: to disclose source, to pay, to keep quiet, to stop exporting. The reviewers' tool
+# which clauses impose which duty: to disclose source, to pay, to keep a secret, not to export. The reviewers' tool
 # shows each clause by the sentence that opens it, and should sort these sentences by topic. Labels are dear: a
 # lawyer makes them. Someone proposes BERT on a GPU. Somebody else says that logistic regression on counted
 # words takes two seconds and has always been good enough. You find out who is right, and when.
@@ -53,7 +53,10 @@
 # - **Bootstrap**: drawing the test texts again and again, to see how much a score would vary.
 # - **bf16**: numbers of 16 bits with the range of fp32. **MFU**: model FLOPs utilisation, the share of a device's
 #   peak rate that did what the texts ask for.
-# - **Spot instance**: rented cheaply, and taken away when somebody pays more. **Checkpoint**: all that a
+# - **Dropout**: some activations are set to zero at random while a network learns. **Projection**: one of a layer's
+#   matrices of weights, such as those that make queries and values. **Optimiser states**: what the optimiser keeps for
+#   every weight beside it, such as the running means of its gradients.
+# - **Spot instance**: rented cheaply, and taken away when the provider needs it. **Checkpoint**: all that a
 #   training needs to go on.
 # </details>
 
@@ -139,7 +142,7 @@ finetuning.samples(clauses(licences()), list(TOPICS)[::3], seed)
 
 # %% [markdown]
 # Read them. Would you have given the same labels? Some headings promise what the text doesn't keep; that is
-# **label noise**, and no model can be better than it allows.
+# **label noise**, and it bounds the score that any model can be seen to reach.
 #
 # The reviewers see the sentence that opens each clause. That is our text.
 #
@@ -190,8 +193,7 @@ finetuning.copies(distinct, (across or found.pairs)[0])
 #
 # <details><summary>Hint: where do I start?</summary>
 #
-# `"gpl-2.0-plus".split("-")[0]`. Which families are in training? Collect them in a set; then go through the
-# test.
+# A string's `split` finds the family. For which question about the families of training is a set the right thing?
 # </details>
 
 
@@ -219,22 +221,23 @@ assert leaked_share(("lgpl-2.1",), ("gpl-2.0", "gpl-2.0")) == 0
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The kit's `split` keeps families together, and families that copy from each other. How much would a careless
-# split have leaked: test sentences with a near copy in training, had we not removed them?
+# The kit's `split` keeps families together; those that copy much from each other were joined into one when near copies
+# were removed. How much would a careless split have leaked: sentences of the test with a near copy in training?
 
 # %%
 shares = {"seed": seed, "test_share": 0.6, "validation_share": 0.1}
-careless, by_family = split(distinct, grouped=False, **shares), split(distinct, **shares)
+careless, by_family = split(sentences, grouped=False, **shares), split(sentences, **shares)
 parts = split(texts, **shares)
 course.say(
-    f"Test sentences with a near copy in training: **{len(leaked(distinct, careless)) / len(careless.test):.0%}** in a"
-    f" random split, **{len(leaked(distinct, by_family)) / len(by_family.test):.0%}** where families stay together,"
-    f" **{len(leaked(texts, parts)) / len(parts.test):.0%}** where near copies are gone as well: ours."
+    f"Of all sentences, split at random: **{len(leaked(sentences, careless)) / len(careless.test):.0%}**. With families"
+    f" kept together: **{len(leaked(sentences, by_family)) / len(by_family.test):.0%}**. With near copies gone as well, which"
+    f" is our split: **{len(leaked(texts, parts)) / len(parts.test):.0%}**."
 )
 
 # %% [markdown]
-# Labels are dear, so we pretend that the lawyer has labelled only some of the training families' sentences.
-# All others serve the test, since nothing is learnt from it: the larger it is, the surer the verdict.
+# Labels are dear, so we pretend that the lawyer has labelled only some of the training families' sentences. Six tenths
+# of all are for the test: the larger it is, the surer the verdict. (A company would pay for those labels too. Ours are
+# free, so we can afford to be sure.)
 
 # %%
 labelled = finetuning.some(texts.take(parts.train), size.labelled, seed)
@@ -254,7 +257,7 @@ course.say(
 #
 # ★★☆ · 12 minutes · 2 points
 #
-# Some topics have hundreds of clauses, some a dozen. **Accuracy** counts clauses, so a model can ignore the
+# Some topics are frequent, some are rare. **Accuracy** counts clauses, so a model can ignore the
 # rare topics and look good. **Macro-F1** counts topics: the plain mean of each topic's F1, the harmonic mean
 # of its precision $P$ (of those taken for it, how many are right?) and its recall $R$ (of its own, how many
 # were found?):
@@ -301,8 +304,9 @@ assert abs(macro_f1([[99, 0], [1, 0]]) - 99 / 199) < 1e-12
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Two baselines. The most frequent topic for all: what a model scores that has learnt nothing. And TF-IDF with
-# logistic regression, with single words and pairs, its one setting chosen by cross-validation: no straw man.
+# Two baselines. The most frequent topic for all: all that a model has to learn to look good by accuracy. And TF-IDF with
+# logistic regression: single words and pairs, all of the sentence, rare topics weighed up as macro-F1 wants it, its one
+# setting chosen by cross-validation. No straw man.
 
 # %%
 scores, guesses, chances = {}, {}, {}
@@ -314,6 +318,7 @@ def judge(name, chance):
     scores[name] = interval(metrics.macro_f1, test.labels, guesses[name], groups=test.groups)
 
 
+# %%
 def count_words(learnt):
     """Fit the baseline to labelled texts."""
     return TfIdf(seed).fit(
@@ -351,7 +356,7 @@ course.say(
 # itself. Count a multiply-add as 2 FLOPs.
 #
 # Leave out what is small: the attention scores, the adapters' own products, the head. For LoRA let the
-# error travel through the whole encoder.
+# error travel through the whole encoder. Let every epoch run the encoder again, with each method.
 #
 # <details><summary>Hint for "too large" with LoRA or a head</summary>
 #
@@ -398,7 +403,7 @@ assert fine_tuning_flops(1000, 10, 5, 10, 3, "head") == 600_000
 
 # %% [markdown]
 # So LoRA saves a third of the arithmetic, not 99 % of it: few weights learn, but the error still passes
-# through all of them. What LoRA saves is memory and storage (exercise 5).
+# through all of them. What LoRA saves is memory and storage (section 8).
 #
 # **Think about it.** A frozen encoder says the same of a text in every epoch. What could you keep, and what
 # would the second epoch cost then?
@@ -436,9 +441,8 @@ outlays += [
 finetuning_pictures.minutes_and_dollars(outlays)
 
 # %% [markdown]
-# Of the last machine one GPU works, and eight are paid for. Even with a minute billed at least, read off how little
-# one such training costs; what makes it dear is how often it is done, for many seeds, settings, customers. Keep the
-# picture in mind for section 13.
+# Only one of the last machine's eight GPUs works, but all are paid for. Even with a minute billed at least, read off how
+# little one such training costs; what makes it dear is how often it is done, for many seeds, settings, customers.
 #
 # ## 6 · Tokens, and how much of them is nothing
 #
@@ -508,11 +512,19 @@ ways = {
 }
 finetuning_pictures.padding_by_batching(lengths, ways)
 
+# %%
+course.say(
+    f"{np.mean(lengths == sequence_length):.0%} of the sentences fill all {sequence_length} tokens that BERT reads; of most"
+    f" of these something is cut off, which counted words do see."
+)
+
 # %% [markdown]
 # ## 7 · Train
 #
-# This is how: Hugging Face's Trainer, with what the recipe says. Read: the method; two learning rates, since the head
-# begins untrained; epochs and batch; the precision of products. (`rank` and `targets` are LoRA's.)
+# Hugging Face's Trainer trains, by this recipe. Read: the method; two learning rates, since the head begins untrained;
+# epochs and batch; the precision of products. (`rank` and `targets` are LoRA's; `patience` 0 means no early stopping.)
+#
+# **Before you look**: the kit has predicted the step and the training. By how much will it be off?
 
 # %%
 recipe
@@ -608,8 +620,8 @@ assert abs(stored_megabytes(100, 22_713_216, 6, 384, 8, 2, 23) - 123.8864) < 1e-
 # The kit puts adapters beside all of a layer's products, those of the MLP too, which aren't square: there they gain
 # most ([Schulman et al. 2025](https://thinkingmachines.ai/blog/lora/)).
 #
-# **Think about it.** Adapters train one or two percent of the weights. Which share of the time do they save? Of the
-# memory? (Exercise 3 has half of the answer.)
+# **Think about it.** Adapters train few of the weights. Which share of the time do they save? Of the memory? (Exercise 3
+# has half of the answer.)
 
 # %%
 trained, forecasts = {"full fine-tuning": full}, {"full fine-tuning": forecast}
@@ -629,20 +641,23 @@ finetuning_pictures.methods_compared(finetuning.methods(scores, trained, tf_idf_
 # %%
 lora, head = trained["LoRA"].figures, trained["frozen, head alone"].figures
 kept = scores["LoRA"].value / scores["full fine-tuning"].value
+behind = paired_difference(
+    metrics.macro_f1, test.labels, guesses["LoRA"], guesses["full fine-tuning"], groups=test.groups
+)
 course.say(
-    f"LoRA trains **{lora.trained_share:.1%}** of the parameters and keeps **{kept:.1%}** of the score, in"
-    f" {lora.steps.value / figures.steps.value:.0%} of the time for a step; to store: {format_bytes(lora.stored_bytes)}"
-    f" instead of {format_bytes(figures.stored_bytes)}. The frozen encoder sees each text once"
-    f" ({format_seconds(head.training_seconds)} in all) and keeps"
+    f"LoRA trains **{lora.trained_share:.1%}** of the parameters and reaches **{kept:.1%}** of the score ({behind.value:+.3f},"
+    f" 95 %: {behind.low:+.3f} to {behind.high:+.3f}), in {lora.steps.value / figures.steps.value:.0%} of the time for a step; to"
+    f" store: {format_bytes(lora.stored_bytes)} instead of {format_bytes(figures.stored_bytes)}. The frozen encoder sees"
+    f" each text once ({format_seconds(head.training_seconds)} in all) and reaches"
     f" {scores['frozen, head alone'].value / scores['full fine-tuning'].value:.1%}."
 )
 
 # %% [markdown]
 # ## 9 · What does pre-training buy?
 #
-# Train the same network from random weights, with the same recipe and the same sentences. And train all of them on
-# fewer sentences. (The recipe was made for pre-trained weights; from random ones a longer training would help. We ask
-# what the same effort buys.) **Think about it:** where will the lines meet, if they do?
+# Train the same network from random weights, with the same recipe and the same sentences. And train the pre-trained one,
+# and counted words, on fewer sentences. (Epochs stay as many, so fewer sentences are fewer steps; and the recipe was made
+# for pre-trained weights. We ask what the same recipe buys.) **Think about it:** where will the lines meet, if they do?
 
 # %%
 lines = {name: {} for name in ("TF-IDF", "full fine-tuning")}
@@ -725,8 +740,8 @@ assert sure_gain((0,) * 40, tuple(range(40))) == -38
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# A lower end above zero says that this trained model is better than that one on texts like these. Whether it is better by enough to
-# pay for is another question, and not one of statistics.
+# A lower end above zero is strong evidence that this trained model is better than that one on texts like these. Whether it
+# is better by enough to pay for is another question, and not one of statistics.
 
 # %% [markdown]
 # Both models judged the same sentences, so the kit looks at the difference in each draw, as you did. It draws whole
@@ -746,15 +761,15 @@ gain = gains["full fine-tuning"]
 course.say(
     f"Full fine-tuning is better than TF-IDF by **{gain.value:.3f}** (95 %: {gain.low:.3f} to {gain.high:.3f}), so the"
     f" gain is {'**clear**' if gain.low > 0 else '**not clear**'} for these two trained models on texts like these. Another"
-    f" seed would train another model: section 12 shows by how much that varies."
+    f" seed would train another model: section 12 gives an idea of how much that varies."
 )
 
 # %% [markdown]
 # ## 10 · How you ask can matter more than the model
 #
-# We chose what to ask. Ask otherwise, and the verdict turns: the same encoder, frozen, against counted words, for
-# three questions. *The sentence that opens a clause: what is it about?* *The whole clause: what is it about?*
-# And: *a whole licence: which category is it?*, where the encoder reads only the first tokens.
+# We chose what to ask. Here are three questions, each for counted words and for the same encoder, frozen, as that is quick.
+# *The sentence that opens a clause: what is it about?* *The whole clause: what is it about?* And: *a whole licence: which
+# category is it?*, where the encoder reads only the first tokens. **Think about it:** where do counted words do best?
 
 # %%
 frozen = usual("head", precision=recipe.precision, sequence_length=sequence_length)
@@ -839,7 +854,9 @@ assert accumulation_steps(7, 1000, 25, 1) is None
 
 # %% [markdown]
 # Here is what each measure does to a step, one at a time, against a plain run (fp32, dropout as in pre-training,
-# random order): tokens a second and peak memory, measured now. **Think about it:** which of them change the result?
+# random order) on longer texts, whole clauses of up to 128 tokens: tokens a second and peak memory, measured now.
+# **Gradient checkpointing** keeps only each layer's input and computes activations again; it has nothing to do with the
+# checkpoints of section 13. **Think about it:** which of the measures change the result?
 
 # %%
 measured_on = sentences if profile == "smoke" else whole
@@ -849,15 +866,16 @@ with course.progress() as tell:
 finetuning_pictures.measures_compared(effects)
 
 # %% [markdown]
-# Precision and dropout save time and often memory, buckets time. Accumulation and **gradient checkpointing** (activations
-# are computed again instead of kept; nothing to do with the checkpoints of section 13) save memory and cost time.
-# Precision, dropout and LoRA change the result; accumulation and gradient checkpointing don't, but for rounding.
+# Half the precision and no dropout save time and often memory, buckets save time. Accumulation and gradient checkpointing
+# save memory and cost time. These two leave the result as it is, but for rounding and other random masks; all the others
+# train another model: as good a one, one hopes, and checks.
 #
 # ## 12 · What goes wrong
 #
 # ### Too little, too much
 #
-# Three trainings on few sentences, each with a name. Cover the titles and say which is which.
+# Three trainings on few sentences, each with a name. Cover the titles and say which is which. The first two are called
+# the same by their diagnosis: what would you change in the one, and what in the other?
 
 # %%
 trial = replace(recipe, epochs=size.trial_epochs)
@@ -896,8 +914,9 @@ with course.progress() as tell:
 finetuning_pictures.sensitivity(grid)
 
 # %% [markdown]
-# Stars mark each batch size's best; where bands overlap, don't choose by them. With few sentences small batches make more
-# steps of the same texts; larger ones often need a higher rate to get as far. Do yours?
+# Stars mark each batch size's best. Bands that overlap leave it open; what decides is the paired difference, as in
+# exercise 6. With few sentences small batches make more steps of the same texts; larger ones often need a higher rate to
+# get as far. Do yours?
 #
 # ### The luck of a seed, and rare topics
 #
@@ -905,8 +924,9 @@ finetuning_pictures.sensitivity(grid)
 # is, or drawing rare topics more often. A mend is a setting too, so it is judged on the validation texts.
 
 # %%
-mends = {f"seed {s}": replace(trial, seed=s) for s in range(size.seeds)}
-mends |= {
+seeds = {f"seed {s}": replace(trial, seed=s) for s in range(seed, seed + size.seeds)}
+first = f"seed {seed}"
+mends = {
     "class weights": replace(trial, class_weights=True),
     "balanced sampling": replace(trial, balanced_sampling=True),
 }
@@ -914,12 +934,12 @@ mends |= {
 # %%
 tried = {}
 with course.progress() as tell:
-    for name, its in mends.items():
+    for name, its in (seeds | mends).items():
         answer = fine_tune(weights, tried_on, validation, its, device=kind, tell=tell).logits(
             validation.texts
         )
         tried[name] = answer.argmax(axis=1)
-luck = [metrics.macro_f1(validation.labels, tried[f"seed {s}"]) for s in range(size.seeds)]
+luck = [metrics.macro_f1(validation.labels, tried[name]) for name in seeds]
 evaluation_pictures.scores_picture(
     {
         name: interval(metrics.macro_f1, validation.labels, its, groups=validation.groups)
@@ -927,18 +947,18 @@ evaluation_pictures.scores_picture(
     },
     {
         name: paired_difference(
-            metrics.macro_f1, validation.labels, its, tried["seed 0"], groups=validation.groups
+            metrics.macro_f1, validation.labels, its, tried[first], groups=validation.groups
         )
         for name, its in tried.items()
-        if name != "seed 0"
+        if name != first
     },
-    against="seed 0",
+    against=first,
 )
 
 # %%
 course.say(
-    f"These {size.seeds} seeds alone move macro-F1 by {max(luck) - min(luck):.3f}; more would move it further. Don't rely"
-    f" on a mend that gains less."
+    f"These {size.seeds} seeds alone move macro-F1 by {max(luck) - min(luck):.3f}; more seeds could only move it further."
+    f" A mend that was tried with one seed may owe its gain to that: compare means over several seeds of each."
 )
 
 # %% [markdown]
@@ -966,18 +986,21 @@ finetuning.mistakes(test, chances["full fine-tuning"], 8)
 # below it, too sure. The **calibration error** is the mean distance, weighted by texts.
 
 # %%
-temperature = best_temperature(full.logits(validation.texts), validation.labels)
-before = reliability(test.labels, chances["full fine-tuning"])
-after = reliability(test.labels, probabilities(full.logits(test.texts), temperature))
-tf_idf_reliability = reliability(test.labels, chances["TF-IDF"])
-evaluation_pictures.reliability_picture(
-    {"TF-IDF": tf_idf_reliability, "BERT": before, f"BERT, temperature {temperature:.2f}": after}
-)
+believed = {}
+for name, model_of in {"TF-IDF": words, "BERT": full}.items():
+    logits = model_of.logits(test.texts)
+    temperature = best_temperature(model_of.logits(validation.texts), validation.labels)
+    believed[name] = reliability(test.labels, probabilities(logits))
+    believed[f"{name}, temperature {temperature:.2f}"] = reliability(
+        test.labels, probabilities(logits, temperature)
+    )
+evaluation_pictures.reliability_picture(believed)
 
 # %%
 course.say(
-    f"Expected calibration error: TF-IDF {tf_idf_reliability.expected_calibration_error:.1%}, BERT"
-    f" {before.expected_calibration_error:.1%}, with the temperature {after.expected_calibration_error:.1%}."
+    "Expected calibration error: "
+    + ", ".join(f"{name} {its.expected_calibration_error:.1%}" for name, its in believed.items())
+    + "."
 )
 
 # %% [markdown]
@@ -987,8 +1010,8 @@ course.say(
 #
 # ★★★ · 15 minutes · 2 points
 #
-# Spot instances cost a fraction of the price, and can be taken away at any moment. Who writes checkpoints loses
-# only what was done since the last. Reckon like this:
+# Spot instances cost a fraction of the price, and can be taken away at any moment. (AWS warns two minutes ahead; better
+# not to need it.) Who writes checkpoints loses only what was done since the last. Reckon like this:
 #
 # - a checkpoint is written once in `checkpoint_minutes` of work, and takes `checkpoint_seconds`, during which
 #   no work is done;
@@ -1001,8 +1024,7 @@ course.say(
 #
 # <details><summary>Hint: in which order?</summary>
 #
-# First the hours of work and writing. From them the number of interruptions. From that the hours lost. All
-# hours together cost money.
+# Of which hours do interruptions come? And what is lost by each, beside half the work between two checkpoints?
 # </details>
 
 
@@ -1041,7 +1063,7 @@ assert abs(spot_usd(10, 1, 1e12, 60, 360, 5) - 11) < 1e-6
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Think about it.** Checkpoints every minute cost writing, every three hours they lose work. Between them is
+# **Think about it.** Checkpointing every minute wastes writing, every three hours it wastes work. Between them is
 # a best interval; by [Young (1974)](https://doi.org/10.1145/361147.361115) it is about
 # $\sqrt{2 \cdot t_\text{write} \cdot t_\text{between interruptions}}$. For writing of 10 s and an interruption
 # every 5 h that are 10 minutes. Put 5, 10 and 20 minutes into your function: how flat is the bottom?
@@ -1071,12 +1093,12 @@ finetuning_pictures.interruption(
 # %% tags=["nbval-check-output"]
 same = np.array_equal(undisturbed.logits(test.texts[:50]), again.logits(test.texts[:50]))
 course.say(
-    f"The interrupted training says of the test, to the last bit, {'**the same**' if same else 'something else'}."
+    f"The interrupted training says of 50 sentences, to the last bit, {'**the same**' if same else 'something else'}."
 )
 
 # %% [markdown]
-# That takes more than saved weights: the optimiser's moments, the schedule, the random numbers and the place in the
-# order of texts belong to a checkpoint too. Each is sealed with digests when it is complete, so that one that was cut
+# That takes more than saved weights: the optimiser's states, the schedule, the random numbers and the place in the
+# order of texts belong to a checkpoint too. Each is sealed with checksums when it is complete, so that one that was cut
 # off is never taken for whole.
 #
 # ## 14 · Hand it on
@@ -1098,7 +1120,8 @@ course.say(
 # %% [markdown]
 # ## 15 · Predicted beside measured
 #
-# A prediction is worth as much as is known of its error. Before you look: by how much is this one off?
+# A prediction is worth as much as is known of its error. All three were made before their trainings. (Of the frozen
+# encoder only its one pass over the texts is predicted; the head's own training is left out.)
 
 # %%
 forecast_memory = finetuning.fullest_bytes(shape, chip, recipe, padded)
@@ -1145,12 +1168,13 @@ course.record(
 course.say(
     f"With {len(labelled)} labelled sentences full fine-tuning is {gain.value:+.3f} macro-F1 from counted words"
     f" ({gain.low:+.3f} to {gain.high:+.3f}); LoRA keeps {kept:.0%} of its score and stores 1/"
-    f"{figures.stored_bytes / lora.stored_bytes:,.0f} of it. For whole clauses and licences, see the table of section 10."
+    f"{figures.stored_bytes / lora.stored_bytes:,.0f} of it. For whole clauses and licences, with the encoder frozen, see the table of section 10."
 )
 
 # %% [markdown]
-# You can answer both colleagues, each for the question that was asked. And you know what you would have to see to change
-# your mind: a paired difference whose lower end is above zero, on families that the model has never met.
+# You can answer both colleagues, each for the question that was asked. The GPU's bill is small (section 5), the lawyer's
+# isn't; whoever needs fewer labels wins. And you know what you would have to see to change your mind: a paired difference whose lower
+# end is above zero, on families that the model has never met, and larger than what the luck of a seed moves.
 #
 # What this lab doesn't say: a larger BERT, or one that was pre-trained on law, may move every line. Set `model` and look.
 #

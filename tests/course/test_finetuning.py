@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,8 @@ def test_a_text_is_padded_to_no_less_than_it_has_and_alike_within_a_batch():
     longest = finetuning.padded_to(LENGTHS, FineTuning(batch=30, sequence_length=64))
     assert set(longest) == {64}
     assert padded.sum() < longest.sum()
+    alike = replace(RECIPE, padding="maximum", balanced_sampling=True)
+    assert set(finetuning.padded_to(LENGTHS, alike)) == {alike.sequence_length}
 
 
 def test_a_fine_tuning_is_estimated_for_its_padded_tokens_and_its_fullest_step():

@@ -11,6 +11,7 @@ from enterprise_lab import estimate
 from enterprise_lab.errors import LabError
 from enterprise_lab.estimate import Implementation, LowRank, Plan
 from enterprise_lab.estimate.step_time import OPTIMIZER_BYTES, UNFUSED_OPTIMIZER_BYTES
+from enterprise_lab.estimate.trainable import PROJECTIONS
 from enterprise_lab.measure.records import recorded
 from enterprise_lab.measure.this_machine import accelerator_of
 from enterprise_lab.shapes import shape_from_hf_config
@@ -50,7 +51,10 @@ def benchmark():
         ("full", "bf16", 8, 128, 0.0, True),
         ("lora", "fp32", 8, 128),
         ("lora", "bf16", 8, 128),
+        ("lora", "fp32", 8, 128, 0.0, False, PROJECTIONS),
+        ("lora", "bf16", 8, 128, 0.0, False, PROJECTIONS),
         ("head", "fp32", 8, 128),
+        ("head", "bf16", 8, 128),
     ],
     ids=str,
 )
@@ -104,6 +108,18 @@ def test_what_is_not_trained_takes_no_weight_gradients():
     }
     assert steps["lora"] == pytest.approx(2 / 3 * steps["all"])
     assert steps["head"] == pytest.approx(1 / 3 * steps["all"])
+
+
+def test_adapters_take_time_by_where_they_are():
+    few, many = (
+        fine_tuning(trainable=LowRank(targets=targets)).step_terms["adapters"]
+        for targets in (("query", "value"), PROJECTIONS)
+    )
+    # MiniLM's widths: two projections of 1 x 1, against four and 1 x 4 and 4 x 1.
+    assert many == pytest.approx(few * (4 + 5) / 2)
+    again = fine_tuning(trainable=LowRank(), plan=Plan(micro_batch=16, recompute="full"))
+    assert again.step_terms["adapters"] == pytest.approx(few * (7 + 7 + 9) / (7 + 9))
+    assert not fine_tuning().step_terms["adapters"]
 
 
 def test_what_cannot_be_is_refused():

@@ -1,8 +1,11 @@
 """Adapters against the LoRA paper and against real ones beside real projections."""
 
+import peft
 import pytest
 import torch
 import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from enterprise_lab import catalog
 from enterprise_lab.errors import InvalidValueError
@@ -53,6 +56,48 @@ def test_adapters_beside_every_projection_of_a_real_model(targets):
     assert expected > 0
     shape = shape_from_hf_config(config.to_dict())
     assert LowRank(rank=5, targets=targets).parameters(shape) == expected
+
+
+class Moved(TorchDispatchMode):
+    """Counts the elements that operations read and write."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        if not operation.is_view and operation is not torch.ops.aten.detach.default:
+            tensors = tree_leaves((args, kwargs, made))
+            self.elements += sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))
+        return made
+
+
+def test_elements_that_real_adapters_move():
+    rows, hidden, ffn = 50_000, 48, 160
+    shape = shape_from_hf_config(
+        {"model_type": "bert", "num_hidden_layers": 1, "hidden_size": hidden, "vocab_size": 10,
+         "num_attention_heads": 2, "intermediate_size": ffn, "max_position_embeddings": 8}
+    )  # fmt: skip
+    told = torch.tensor(LowRank(rank=1, targets=("mlp",)).moved_elements(shape))
+    found = torch.zeros(2)
+    for inputs, outputs in ((hidden, ffn), (ffn, hidden)):
+        plain = torch.nn.Sequential(torch.nn.Linear(inputs, outputs)).requires_grad_(False)
+        for sign, adapted in ((-1, False), (1, True)):
+            if adapted:
+                plain = peft.get_peft_model(plain, peft.LoraConfig(r=1, target_modules=["0"]))
+            given = torch.ones(rows, inputs).requires_grad_() * 1
+            with Moved() as forward:
+                answer = plain(given)
+            gradient = torch.ones_like(answer)
+            with Moved() as backward:
+                torch.autograd.backward(answer, gradient, inputs=[given, *trained(plain)])
+            found += sign * torch.tensor([forward.elements, backward.elements]) / rows
+    assert told.tolist() == pytest.approx(found.tolist(), rel=0.05)
+
+
+def trained(network):
+    return [weight for weight in network.parameters() if weight.requires_grad]
 
 
 @pytest.mark.parametrize(

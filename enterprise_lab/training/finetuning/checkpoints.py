@@ -17,22 +17,22 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryFile
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from enterprise_lab.data.digests import fault_of, listing, sha256_of
+from enterprise_lab.data.digests import fault_of, sha256_of
 from enterprise_lab.data.texts import Texts
 from enterprise_lab.errors import LabError, keep_whole
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from enterprise_lab.training.finetuning.classifier import digest
+from enterprise_lab.training.finetuning.recipe import FineTuning
+from enterprise_lab.training.trainer import not_installed
 
 SEAL = "seal.json"
 SET_ASIDE = "set-aside"
@@ -46,8 +46,8 @@ Identity = Mapping[str, str]
 """What makes a run the one it is: its recipe, weights, data and libraries, each in words."""
 
 
-_LIBRARIES = "torch", "transformers", "accelerate", "peft"
-"""Those whose other versions would compute, or save, something else."""
+_LIBRARIES = "torch", "transformers", "accelerate"
+"""Those whose other versions would compute, or save, something else; for adapters peft too."""
 
 
 class CheckpointError(LabError):
@@ -164,34 +164,38 @@ class Checkpoints:
             path.rename(target)
 
     @contextmanager
-    def writing(self, step: int, best: int | None = None) -> Iterator[Path]:
+    def writing(self, step: int) -> Iterator[Path]:
         """Yield a hidden folder for the files of a step's checkpoint, then seal and name it.
 
-        Of this run's checkpoints the newest are kept, and that of the step `best`. Raises what the
-        disk raises: then nothing is left of it, and the others are as they were.
+        Of this run's checkpoints the newest are kept. Raises what the disk raises: then nothing
+        half written has a name, and a checkpoint that the step had before is only gone where the
+        new one has taken its place.
         """
         hidden, target = self.unfinished / name_of(step), self.folder / name_of(step)
+        old = self.unfinished / f"old-{target.name}"
         self._clear()
         hidden.mkdir(parents=True)
         try:
             yield hidden
             _seal(hidden, step, self.identity)
             if target.exists():
-                target.rename(self.unfinished / f"old-{target.name}")
+                target.rename(old)
             hidden.rename(target)
             _flush(self.folder)
         finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
             self._clear()
-        self._rotate(best)
+        self._rotate()
 
     @property
     def unfinished(self) -> Path:
         """Where a checkpoint is while it is written, and while it is deleted."""
         return self.folder / UNFINISHED
 
-    def _rotate(self, best: int | None) -> None:
+    def _rotate(self) -> None:
         for path in newest_first(self.folder)[self.keep :]:
-            if step_of(path) != best and _is_of(path, self.identity):
+            if _is_of(path, self.identity):
                 # A kill in the middle of a deletion leaves no half of a checkpoint under its name.
                 with suppress(OSError):
                     self.unfinished.mkdir(exist_ok=True)
@@ -202,13 +206,16 @@ class Checkpoints:
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
 
-def identity_of(recipe: DataclassInstance, weights: Path, **texts: Texts) -> dict[str, str]:
-    """Say what makes a run the one it is; `texts` are those it is given, by what they are for."""
+def identity_of(recipe: FineTuning, weights: Path, **texts: Texts) -> dict[str, str]:
+    """Say what makes a run the one it is; `texts` are those it is given, by what they are for.
+
+    Raises LabError for a library that the run needs and that isn't installed.
+    """
     settings = {field.name: repr(getattr(recipe, field.name)) for field in fields(recipe)}
-    model = [file for file in weights.rglob("*") if file.is_file()]
     data = {f"{name} texts": _digest(given) for name, given in texts.items()}
-    versions = {name: version(name) for name in _LIBRARIES}
-    return settings | {"weights": listing(weights, model)[2]} | data | versions
+    libraries = (*_LIBRARIES, "peft") if recipe.method == "lora" else _LIBRARIES
+    versions = {name: _version(name) for name in libraries}
+    return settings | {"weights": digest(weights)} | data | versions
 
 
 def name_of(step: int) -> str:
@@ -256,6 +263,13 @@ def differences(sealed: Identity, wanted: Identity) -> str:
 
 def _shown(identity: Identity, key: str) -> str:
     return shorten(identity.get(key, "not said"), 40, placeholder="…")
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError as error:
+        raise not_installed(library) from error
 
 
 def _digest(texts: Texts) -> str:

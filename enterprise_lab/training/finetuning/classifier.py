@@ -16,11 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from enterprise_lab.data.digests import listing
-from enterprise_lab.errors import LabError
+from enterprise_lab.errors import LabError, require_kind, require_one_of
 from enterprise_lab.estimate.trainable import Projection
 from enterprise_lab.training.finetuning.batching import width
-from enterprise_lab.training.finetuning.encoder import WEIGHTS, Network, build, quiet_transformers
-from enterprise_lab.training.finetuning.recipe import FineTuning, Method, Precision
+from enterprise_lab.training.finetuning.encoder import Network, build, quiet_transformers
+from enterprise_lab.training.finetuning.recipe import (
+    FineTuning,
+    Method,
+    Precision,
+    require_cuda,
+)
 
 AT_A_TIME = 32
 """Texts classified together: enough to keep a device busy, with little memory."""
@@ -31,6 +36,11 @@ _FILES: dict[Method, str] = {
     "head": "head.safetensors",
 }
 """Where weights are stored: there transformers looks for an encoder's, peft for adapters."""
+_READ = (
+    *("config.json", "model*.safetensors*", "pytorch_model.bin"),
+    *("tokenizer*.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"),
+)
+"""What is read of a folder of weights: the encoder's and its tokenizer's files."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Ids = list[NDArray[np.int64]]
@@ -49,7 +59,7 @@ class Card(BaseModel):
     rank: int
     targets: tuple[Projection, ...]
     base_sha256: str
-    """Of the encoder's weights before training, which "head" and "lora" need again."""
+    """Of the encoder before training and its tokenizer, which "head" and "lora" need again."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +118,15 @@ class TextClassifier:
         return sum(w.numel() * w.element_size() for w in self.network.trained().values())
 
     def export(self, folder: Path) -> int:
-        """Store what was trained, all that `load_classifier` needs; return the folder's bytes.
+        """Store what was trained, all that `load_classifier` needs; return the bytes written.
 
         Of "full" that is the whole model with its tokenizer, of which transformers can load the
         encoder. Of "lora" and "head" it is the trained weights alone: the encoder they belong to is
         needed again. Adapters can be loaded by peft.
+
+        Raises LabError for a folder that can't be made or isn't empty.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_new(folder)
         weights = trained_weights(self.network).items()
         save_file({_stored(name): w for name, w in weights}, folder / _FILES[self.recipe.method])
         card = Card(
@@ -140,8 +152,14 @@ class TextClassifier:
 def load_classifier(folder: Path, base: Path | None = None, *, kind: str = "cpu") -> TextClassifier:
     """Load a classifier that `export` stored; `base` is the encoder of "head" and "lora".
 
-    Raises LabError for a folder that holds none, and for another encoder than it was trained on.
+    Raises LabError for a folder that holds none, for another encoder than it was trained on, and
+    for a device that isn't there.
     """
+    require_kind("folder", folder, Path, 'Path("classifier")')
+    require_kind("base", base, Path | None, 'data.fetch("minilm")')
+    require_one_of("kind", kind, ("cpu", "cuda"))
+    if kind == "cuda":
+        require_cuda()
     try:
         card = Card.model_validate_json((folder / _CARD).read_text(encoding="utf-8"))
         weights = load_file(folder / _FILES[card.method])
@@ -205,6 +223,8 @@ def tokenizer(folder: Path) -> Any:
 
 def tokenised(tokenizer: Any, texts: Sequence[str], most: int) -> Ids:
     """Return the token ids of each text, cut off after `most`."""
+    if len(texts) == 0:  # which transformers doesn't take
+        return []
     found = tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
     return [np.array(ids, dtype=np.int64) for ids in found]
 
@@ -230,9 +250,25 @@ def pad(ids: Ids, positions: int, at_least: int = 1) -> tuple[torch.Tensor, torc
 
 
 def digest(weights: Path) -> str:
-    """Return the sha256 of the config and the weights in a folder, all together."""
-    files = (weights / name for name in ("config.json", *WEIGHTS))
-    return listing(weights, [file for file in files if file.is_file()])[2]
+    """Return the sha256 of what is read of a folder: config, weights, tokenizer, all together."""
+    return listing(weights, [file for name in _READ for file in weights.glob(name)])[2]
+
+
+def _make_new(folder: Path) -> None:
+    require_kind("folder", folder, Path, 'Path("classifier")')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = any(folder.iterdir())
+    except OSError as error:
+        raise LabError(
+            f"A classifier can't be stored in {folder}: {error.strerror}.",
+            "Give a folder that you may write to.",
+        ) from error
+    if there:
+        raise LabError(
+            f"{folder} isn't empty: its files would be taken for the classifier's.",
+            "Give a new folder, or empty this one.",
+        )
 
 
 def _stored(name: str) -> str:

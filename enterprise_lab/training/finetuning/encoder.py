@@ -87,8 +87,9 @@ def build(
     """
     shape = read_shape(weights)
     require_fit(recipe, shape)
-    with quiet_transformers(), torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        # The processor's alone, which draws all weights: torch.manual_seed sets every GPU's too.
+        torch.default_generator.manual_seed(recipe.seed)
         encoder = _encoder(weights, recipe, kind, pretrained)
         network = Network(_with_trained_parts(encoder, recipe), shape, classes)
     return network.to(kind)

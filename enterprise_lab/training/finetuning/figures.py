@@ -40,10 +40,12 @@ STORED_BYTES = "stored_bytes"
 class Work:
     """What was computed: `tokens` of the texts, and `padded_tokens` with the padding among them.
 
-    `flops` are all that were done, with those for padding and those done a second time
-    (recomputation); `useful_flops` those that the texts' own tokens ask for.
+    `steps` are all that were trained. `flops` are all that were done, with those for padding and
+    those done a second time (recomputation); `useful_flops` those that the texts' own tokens ask
+    for.
     """
 
+    steps: int
     texts: int
     tokens: int
     padded_tokens: int
@@ -60,8 +62,9 @@ class Work:
 class Figures:
     """What a fine-tuning took on a device.
 
-    `steps` are the seconds of a step, with the quartiles of all steps, whose texts are not
-    equally long, but for the first; None where there was no other. `training_seconds` are those
+    `steps` are the median seconds of a step, with the quartiles, as texts are not equally long.
+    They leave out the first step, which also allocates, and the one whose tensors were watched on
+    a processor, which takes longer; None where there was no other. `training_seconds` are those
     of all steps, and of a frozen encoder's one pass, without evaluations, checkpoints and
     loading; `seconds` those of everything since the call. Of a training that was resumed, steps
     and work are those of the whole, memory, energy and `seconds` those since it was.
@@ -77,8 +80,9 @@ class Figures:
     seconds: float
     peak_memory_bytes: int | None
     peak_tensor_bytes: int | None
-    """Most that weights, states and activations held in the largest step of the first epoch. None
-    of a frozen encoder's head, of a single step, and of a training resumed after that step."""
+    """Most that weights, states and activations held: on a GPU at any time, as
+    `peak_memory_bytes`; on a processor in the largest step of the first epoch but its first. There
+    None of a frozen encoder's head, of a single step, and of a training resumed after that step."""
     energy: Energy
     trained_parameters: int
     parameters: int
@@ -112,7 +116,7 @@ class Figures:
         return self.work.flops / self.training_seconds / peak_flops
 
     def usd(self, usd_per_hour: float) -> float:
-        """Return what all its seconds cost at a price."""
+        """Return what its `seconds` cost at a price: of a resumed training, those since it was."""
         require_positive(usd_per_hour=usd_per_hour)
         return self.seconds * usd_per_hour / HOUR
 
@@ -181,6 +185,7 @@ def work_of(
         real.update(lengths.tolist())
         padded[width(lengths, shape.max_positions, at_least)] += len(lengths)
     return Work(
+        steps=steps,
         texts=texts,
         tokens=_tokens(real),
         padded_tokens=_tokens(padded),
@@ -189,9 +194,15 @@ def work_of(
     )
 
 
-def step_seconds(seconds: Sequence[float], doubt: str = "") -> Measurement | None:
-    """Sum up the seconds of steps, the first of which also allocates; None of a single one."""
-    first, *others = seconds
+def step_seconds(
+    seconds: Sequence[float], doubt: str = "", *, watched: int | None = None
+) -> Measurement | None:
+    """Sum up the seconds of steps but the first, and the one `watched`; None if there's no other.
+
+    Both take longer: the first also allocates.
+    """
+    first = seconds[0]
+    others = [one for step, one in enumerate(seconds) if step not in (0, watched)]
     if not others:
         return None
     low, middle, high = (float(x) for x in np.quantile(others, [0.25, 0.5, 0.75]))

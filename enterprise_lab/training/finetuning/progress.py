@@ -15,13 +15,16 @@ Tell = Callable[[str, float], object]
 """What is told in words, and the share of all that is done."""
 
 SECONDS = 0.5
-"""Between two tellings: each waits for a GPU."""
+"""Between two tellings: a notebook draws its bar anew at each."""
 PARTS = 10
 """Of a training for which a log gets a line."""
 
 
 class Steps(transformers.TrainerCallback):
-    """Tells the number of each step when it is done, and the mean loss of a text in it."""
+    """Tells the number of each step when it is done, and the mean loss of a text in it.
+
+    A GPU is waited for at each.
+    """
 
     def __init__(self, tell: Callable[[int, float], object], loss: Callable[[], float]) -> None:
         self._tell, self._loss = tell, loss
@@ -32,7 +35,10 @@ class Steps(transformers.TrainerCallback):
 
 
 class Progress(transformers.TrainerCallback):
-    """Tells the epoch, the validation's figures and the seconds left, twice a second at most."""
+    """Tells the epoch, the validation's figures and the seconds left, twice a second at most.
+
+    A GPU isn't waited for, and may be some steps behind.
+    """
 
     def __init__(self, tell: Tell, points: Callable[[], Sequence[Point]]) -> None:
         self._tell, self._points = tell, points

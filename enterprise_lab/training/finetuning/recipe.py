@@ -16,6 +16,7 @@ from enterprise_lab.errors import (
 from enterprise_lab.estimate.trainable import PROJECTIONS, LowRank, Projection, Trainable
 from enterprise_lab.measure.devices import machine
 from enterprise_lab.measure.processor import precisions
+from enterprise_lab.training.trainer import no_such_device
 
 Method = Literal["full", "head", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -73,7 +74,8 @@ class FineTuning:
     patience: int = 0
     seed: int = 0
     deterministic: bool = False
-    """Whether a GPU must use algorithms that add in the same order each time, though slower."""
+    """Whether a GPU must use algorithms that add in the same order each time, though slower. To be
+    given before the process's first product on the GPU, as cuBLAS is set up there."""
 
     def __post_init__(self) -> None:
         require_one_of("method", self.method, METHODS)
@@ -139,11 +141,13 @@ def best_precision(kind: str = "cpu") -> Precision:
     """Return the quickest precision that trains well on this machine's processor or GPU.
 
     That is bf16 where there are instructions for it, else fp16 on a GPU with tensor cores, whose
-    gradients are then scaled (Micikevicius et al. 2018), else fp32.
+    gradients are then scaled (Micikevicius et al. 2018), else fp32. Raises LabError for "cuda"
+    where PyTorch finds no such GPU.
     """
     require_one_of("kind", kind, ("cpu", "cuda"))
     if kind == "cpu":
         return "bf16" if "bf16" in precisions(machine().instructions) else "fp32"
+    require_cuda()
     import torch
 
     has = torch.cuda.get_device_capability()
@@ -152,3 +156,11 @@ def best_precision(kind: str = "cpu") -> Precision:
         if has >= CUDA_CAPABILITY[precision]:
             return precision
     return "fp32"
+
+
+def require_cuda() -> None:
+    """Raise LabError where PyTorch finds no CUDA GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise no_such_device("PyTorch", "CUDA", "torch.cuda.is_available() is False.")

@@ -1,4 +1,4 @@
-"""A Hugging Face Trainer that resumes exactly where it was cut off, to the bit on a CPU."""
+"""A Hugging Face Trainer that resumes exactly where it was cut off, to the bit on a like CPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import (
     Trainer,
@@ -17,23 +18,24 @@ from transformers import (
     TrainerControl,
     TrainerState,
 )
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import TrainOutput
 
-from enterprise_lab.training.finetuning.checkpoints import Checkpoints, name_of
+from enterprise_lab.training.finetuning.checkpoints import Checkpoints
 from enterprise_lab.training.finetuning.interruption import Interruption
 
 _TROUBLE = OSError, RuntimeError, SafetensorError
 """What writing raises: PyTorch and safetensors don't raise the system's own error."""
 _FULL_BYTES = 1_000_000
 """A disk with less is full."""
+_COMPUTED_BY = "processor.txt"
 
 
 class ResumingTrainer(Trainer):
     """Trainer whose checkpoints are sealed, in the folder and to the number `checkpoints` says.
 
-    TrainingArguments say when to save; its `output_dir` and `save_total_limit` count for nothing.
-    For one process. `say` is given a sentence for each thing a person should know.
+    TrainingArguments say when to save; its `output_dir`, `save_total_limit` and
+    `load_best_model_at_end` count for nothing. For one process. `say` is given a sentence for each
+    thing a person should know.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ResumingTrainer(Trainer):
     ) -> None:
         super().__init__(*arguments, **named)
         self.args.save_total_limit = None
+        self.args.load_best_model_at_end = False
         self._checkpoints = checkpoints
         self._say = say
         self._interruption = Interruption()
@@ -61,6 +64,7 @@ class ResumingTrainer(Trainer):
             self._checkpoints.set_aside(found.passed_over)
             if found.path:
                 self._say(f"The training goes on from {found.path.name}.")
+                self._compare_processors((found.path / _COMPUTED_BY).read_text())
             elif found.passed_over:
                 self._say("No checkpoint is sound: the training starts anew.")
             return self.train(resume_from_checkpoint=str(found.path) if found.path else None)
@@ -75,17 +79,17 @@ class ResumingTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a sealed checkpoint; a disk that takes none stops no training."""
-        step, best = self.state.global_step, self.state.best_global_step
-        best_before = self.state.best_model_checkpoint
+        step = self.state.global_step
+        if self.args.device.type == "cuda":
+            torch.cuda.synchronize()  # what it raises is no trouble of the disk
         try:
-            with self._checkpoints.writing(step, best) as hidden:
+            with self._checkpoints.writing(step) as hidden:
                 self._writing = hidden.parent
                 with _in_the_systems_words(hidden.parent):
                     super()._save_checkpoint(model, trial)
-                self._name_best(hidden / TRAINER_STATE_NAME)
+                (hidden / _COMPUTED_BY).write_text(_processor())
             self._failing = False
         except _TROUBLE as error:
-            self.state.best_model_checkpoint = best_before
             self._tell_of(error)
         finally:
             self._writing = None
@@ -98,20 +102,18 @@ class ResumingTrainer(Trainer):
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(said) from None
 
-    def _name_best(self, state_file: Path) -> None:
-        """Let the state name the best checkpoint by where it will be."""
-        if best := self.state.best_global_step:
-            path = self._checkpoints.folder / name_of(best)
-            if best == self.state.global_step or path.is_dir():
-                self.state.best_model_checkpoint = str(path)
-                self.state.save_to_json(str(state_file))
+    def _compare_processors(self, before: str) -> None:
+        if self.args.device.type == "cpu" and before != _processor():
+            self._say(
+                f"The steps up to there were computed with {before}, those to come with "
+                f"{_processor()}: their last bits may differ."
+            )
 
     def _tell_of(self, error: Exception) -> None:
         if not self._failing:
-            free = shutil.disk_usage(self._checkpoints.folder).free
             self._say(
                 f"The checkpoint of step {self.state.global_step} couldn't be written "
-                f"({_reason(error)}; {free / 1e6:,.1f} MB are free): the training goes on, "
+                f"({_reason(error)}{_room(self._checkpoints.folder)}): the training goes on, "
                 "and tries again at the next."
             )
         self._failing = True
@@ -184,4 +186,17 @@ def _in_the_systems_words(folder: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).strip().splitlines()[0].rstrip(".")
+    said = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
+    return said.partition("\n")[0].rstrip(".")
+
+
+def _room(folder: Path) -> str:
+    try:
+        return f"; {shutil.disk_usage(folder).free / 1e6:,.1f} MB are free"
+    except OSError:
+        return ""
+
+
+def _processor() -> str:
+    """Say what decides in which order a processor adds, and so the last bits of sums."""
+    return f"{torch.backends.cpu.get_cpu_capability()} (threads: {torch.get_num_threads()})"

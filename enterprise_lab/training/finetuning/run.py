@@ -40,10 +40,13 @@ from enterprise_lab.training.finetuning.encoder import (
 from enterprise_lab.training.finetuning.examples import Examples
 from enterprise_lab.training.finetuning.figures import Figures, step_seconds, work_of
 from enterprise_lab.training.finetuning.progress import Progress, Steps, Tell
-from enterprise_lab.training.finetuning.recipe import CUDA_CAPABILITY, FineTuning
+from enterprise_lab.training.finetuning.recipe import (
+    CUDA_CAPABILITY,
+    FineTuning,
+    require_cuda,
+)
 from enterprise_lab.training.finetuning.tensor_memory import TensorPeak, states_of
 from enterprise_lab.training.finetuning.trainer import FineTuner
-from enterprise_lab.training.trainer import no_such_device
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class FineTuned:
     curve: tuple[Point, ...]
     """Where it was after each epoch."""
     losses: tuple[float, ...]
-    """Mean loss of a text in each step, in nats, before the step."""
+    """Mean loss of a text in each step, in nats, before the step; whatever the class weights."""
     figures: Figures
     messages: tuple[str, ...]
     """What happened to its checkpoints that a person should know; also logged as it happened."""
@@ -92,9 +95,10 @@ def fine_tune(
     The validation texts are looked at after each epoch. With `pretrained` false the encoder begins
     with random weights, which shows what pre-training buys. With a `folder`, a checkpoint is
     written there every `save_every` steps, and the same call continues a training that was cut off
-    from its last good one: on a processor to the same weights, to the bit, as if it had never been.
-    `device` is "cpu", "cuda" or "auto". `tell` is told what is done, and the share of all,
-    `on_step` the number of every step and the mean loss of a text in it, which a GPU is waited for.
+    from its last good one: on a processor like the first, with as many threads, to the same
+    weights, to the bit, as if it had never been. `device` is "cpu", "cuda" or "auto". `tell` is
+    told what is done, and the share of all, `on_step` the number of every step and the mean loss of
+    a text in it, which a GPU is waited for.
 
     With the method "head" the frozen encoder sees every text once; the head is then trained on the
     vectors it made, as is done at work, since they would be the same in every epoch.
@@ -116,8 +120,9 @@ def fine_tune(
     learnt, judged = (
         Examples.of(texts, words, recipe, shape.max_positions) for texts in (train, validation)
     )
-    identity = identity_of(recipe, weights, training=train, validation=validation)
-    identity |= {"pretrained": str(pretrained), "device": kind}
+    identity = {"pretrained": str(pretrained), "device": kind}
+    if folder:
+        identity |= identity_of(recipe, weights, training=train, validation=validation)
     messages: list[str] = []
     others = OtherProcesses()
     with (
@@ -187,7 +192,7 @@ def _figures(
         kind=kind,
         device=processor_name(machine()) if kind == "cpu" else torch.cuda.get_device_name(),
         work=work_of(network.shape, tuner.batches, steps, classes, learnt.tokens),
-        steps=step_seconds(ledger.seconds, doubt),
+        steps=step_seconds(ledger.seconds, doubt, watched=watched.step if watched else None),
         training_seconds=encoding_seconds + sum(ledger.seconds),
         seconds=seconds,
         peak_memory_bytes=_read(memory),
@@ -222,9 +227,10 @@ def _kind(device: str) -> Kind:
     require_one_of("device", device, ("auto", "cpu", "cuda"))
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise no_such_device("PyTorch", "CUDA", "torch.cuda.is_available() is False.")
-    return "cuda" if device == "cuda" else "cpu"
+    if device == "cpu":
+        return "cpu"
+    require_cuda()
+    return "cuda"
 
 
 def _require_precision(recipe: FineTuning, kind: Kind) -> None:
@@ -268,17 +274,22 @@ def _or_temporary(folder: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
-    """Let PyTorch only use algorithms that give the same each time, then as it was set before."""
+    """Let PyTorch only use algorithms that give the same each time, then as it was set before.
+
+    But for cuBLAS: what it goes by has to be in the environment before the process's first product
+    on a GPU, and stays there.
+    """
     if not wanted:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def _say(message: str, messages: list[str]) -> None:

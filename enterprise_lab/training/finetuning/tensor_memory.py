@@ -13,14 +13,14 @@ from torch.profiler import ProfilerActivity, profile
 
 
 class TensorPeak(transformers.TrainerCallback):
-    """Watches one step: `bytes` is the most that its tensors held, with weights and states.
+    """Watches one step, counted from 0: `bytes` is the most that its tensors held, with `held`.
 
     That is what `torch.cuda.max_memory_allocated` says of a GPU. The process holds more: its heap
     keeps holes between tensors. The watched step takes longer.
     """
 
     def __init__(self, step: int, held: Callable[[], Iterable[torch.Tensor]]) -> None:
-        self._step, self._held = step, held
+        self.step, self._held = step, held
         self._profile: Any = None
         self._before = 0
         self._open = ExitStack()
@@ -28,15 +28,15 @@ class TensorPeak(transformers.TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Begin to watch, if it is the step."""
-        if state.global_step == self._step:
+        if state.global_step == self.step:
             self._before = _storages(self._held())
             self._open.enter_context(_standard_error_unseen())
             self._profile = self._open.enter_context(
                 profile(activities=[ProfilerActivity.CPU], profile_memory=True)
             )
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        """Note the most."""
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Note the most, still in the step, so that its seconds are longer and no other's."""
         if self._profile is not None:
             self.close()
             self.bytes = self._before + _most(self._profile)

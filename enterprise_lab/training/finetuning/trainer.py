@@ -92,6 +92,7 @@ class FineTuner(ResumingTrainer):
         self.recipe, self.classifier, self.validation = recipe, classifier, validation
         self.batches = Batches(train.lengths, train.labels, recipe)
         self.ledger = Ledger()
+        self.clock = StepClock(kind)
         self.best: dict[str, torch.Tensor] = {}
         self._parts: list[torch.Tensor] = []
         self._losses: list[torch.Tensor] = []
@@ -103,7 +104,7 @@ class FineTuner(ResumingTrainer):
             train_dataset=train,
             eval_dataset=validation,
             compute_loss_func=self._loss,
-            callbacks=[_Clock(self)],
+            callbacks=[_Moments(self)],
             checkpoints=checkpoints,
             say=say,
         )
@@ -145,9 +146,16 @@ class FineTuner(ResumingTrainer):
     def _loss(
         self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: int
     ) -> torch.Tensor:
-        """Return a micro-batch's share of the mean loss of all the texts of its step."""
-        loss = cross_entropy(logits, labels, weight=self._class_weights, reduction="sum")
-        return loss / num_items_in_batch
+        """Return a micro-batch's share of the mean loss of all the texts of its step.
+
+        Weighted where classes are; what is kept is the plain mean, as validation losses are.
+        """
+        plain = cross_entropy(logits, labels, reduction="sum") / num_items_in_batch
+        self._parts.append(plain.detach())
+        if self._class_weights is None:
+            return plain
+        weighted = cross_entropy(logits, labels, weight=self._class_weights, reduction="sum")
+        return weighted / num_items_in_batch
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: Any) -> int:  # noqa: ARG002
         """Count the texts of a step on the processor, so that no GPU is waited for."""
@@ -157,17 +165,11 @@ class FineTuner(ResumingTrainer):
         """Send a micro-batch to the device, which fetches it while the processor goes on."""
         return {name: one.to(self.args.device, non_blocking=True) for name, one in inputs.items()}
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Keep the loss of a micro-batch, without waiting for it."""
-        loss = super().training_step(*args, **kwargs)
-        self._parts.append(loss)
-        return loss
-
-    def end_step(self, seconds: float) -> None:
-        """Note that a step is done, in so many seconds."""
+    def end_step(self) -> None:
+        """Note that a step is done, without waiting for a GPU."""
         self._losses.append(torch.stack(self._parts).sum())
         self._parts = []
-        self.ledger.seconds.append(seconds)
+        self.clock.end()
 
     @property
     def last_loss(self) -> float:
@@ -175,10 +177,11 @@ class FineTuner(ResumingTrainer):
         return float(self._losses[-1])
 
     def settle(self) -> None:
-        """Put the losses that are still on the device into the ledger."""
+        """Put the losses and seconds that are still on the device into the ledger."""
         if self._losses:
             self.ledger.losses += torch.stack(self._losses).tolist()
         self._losses = []
+        self.ledger.seconds += self.clock.read()
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Add a point to the curve, keep the weights if they are the best so far."""
@@ -244,36 +247,65 @@ class FineTuner(ResumingTrainer):
         self.classifier.network.eval()
 
 
-class _Clock(transformers.TrainerCallback):
-    """Tells the batches which epoch it is, and takes the seconds of steps.
+class StepClock:
+    """Takes the seconds of steps: from the end of one, or `begin`, to the end of the next.
 
-    Those between the end of one step and the end of the next, without evaluations and checkpoints.
+    On a GPU those are its own, though nothing waits for it before they are read.
     """
+
+    def __init__(self, kind: str) -> None:
+        self._cuda = kind == "cuda"
+        self._spans: list[tuple[Any, Any]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Count what was before, such as an evaluation, in no step."""
+        self._since = self._now()
+
+    def end(self) -> None:
+        """Note that a step was done, or was given to the GPU."""
+        now = self._now()
+        self._spans.append((self._since, now))
+        self._since = now
+
+    def read(self) -> list[float]:
+        """Return the seconds of each step since they were last read."""
+        spans, self._spans = self._spans, []
+        if self._cuda and spans:
+            spans[-1][1].synchronize()
+            return [since.elapsed_time(until) / 1000 for since, until in spans]
+        return [until - since for since, until in spans]
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+
+class _Moments(transformers.TrainerCallback):
+    """Tells the batches which epoch it is and the tuner of steps, and has the end saved."""
 
     def __init__(self, tuner: FineTuner) -> None:
         self.tuner = tuner
-        self.since = 0.0
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.tuner.batches.epoch = state.global_step // self.tuner.batches.steps
-        self.since = time.perf_counter()
+        self.tuner.clock.begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        if control.should_evaluate or control.should_save or control.should_training_stop:
-            self._wait()
-        now = time.perf_counter()
-        self.tuner.end_step(now - self.since)
-        self.since = now
+        self.tuner.end_step()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        self.since = time.perf_counter()
+        self.tuner.clock.begin()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        self.since = time.perf_counter()
+        self.tuner.clock.begin()
 
-    def _wait(self) -> None:
-        if self.tuner.classifier.kind == "cuda":
-            torch.cuda.synchronize()
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        # After an early stop the Trainer saves nothing, and the last steps would be trained again.
+        control.should_save |= control.should_training_stop and args.save_strategy != "no"
 
 
 def _class_weights(

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enterprise_lab.data.texts import Texts
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.training.finetuning import checkpoints
 from enterprise_lab.training.finetuning.checkpoints import (
     SEAL,
@@ -28,6 +29,7 @@ from enterprise_lab.training.finetuning.checkpoints import (
     identity_of,
     verify,
 )
+from enterprise_lab.training.finetuning.recipe import FineTuning
 
 MINE = {"learning_rate": "0.01", "weights": "a" * 64}
 FILES = ("config.json", "model.safetensors", "optimizer.pt", "inner/rng_state.pth", "empty")
@@ -194,15 +196,12 @@ class TestRunsOfOthers:
         assert "learning_rate 0.02" in found.passed_over[other]
 
     def test_recipe_weights_and_texts_make_the_identity(self, tmp_path):
-        @dataclasses.dataclass(frozen=True)
-        class Recipe:
-            learning_rate: float = 0.01
-
         (tmp_path / "model.safetensors").write_bytes(b"weights")
         texts = Texts(("one", "two"), np.array([0, 1]), ("a", "b"), ("", ""))
         other = dataclasses.replace(texts, labels=np.array([1, 0]))
+        usual = FineTuning()
 
-        def identity(recipe=Recipe(), texts=texts):
+        def identity(recipe=usual, texts=texts):
             return identity_of(recipe, tmp_path, training=texts)
 
         mine = identity()
@@ -210,10 +209,35 @@ class TestRunsOfOthers:
         assert (
             mine["torch"] == torch.__version__.split("+")[0] or mine["torch"] in torch.__version__
         )
-        assert differing(mine, identity(recipe=Recipe(0.02))) == {"learning_rate"}
+        assert differing(mine, identity(FineTuning(learning_rate=0.02))) == {"learning_rate"}
         assert differing(mine, identity(texts=other)) == {"training texts"}
         (tmp_path / "model.safetensors").write_bytes(b"Weights")
         assert differing(mine, identity()) == {"weights"}
+
+    def test_only_what_is_read_of_the_weights_folder_counts(self, tmp_path):
+        names = "config.json", "vocab.txt", "tokenizer.json", "model-00001-of-00002.safetensors"
+        seen = [identity_of(FineTuning(), tmp_path)["weights"]]
+        for name in names:
+            (tmp_path / name).write_text("one")
+            seen.append(identity_of(FineTuning(), tmp_path)["weights"])
+        assert len(set(seen)) == len(seen)
+        with Checkpoints(tmp_path, MINE).in_use():
+            written(tmp_path, 10)
+        (tmp_path / "README.md").touch()
+        assert identity_of(FineTuning(), tmp_path)["weights"] == seen[-1]
+
+    def test_peft_counts_for_adapters_alone(self, tmp_path, monkeypatch):
+        assert identity_of(FineTuning("lora"), tmp_path)["peft"] == version("peft")
+
+        def without_peft(name: str) -> str:
+            if name == "peft":
+                raise PackageNotFoundError(name)
+            return version(name)
+
+        monkeypatch.setattr(checkpoints, "version", without_peft)
+        assert "peft" not in identity_of(FineTuning("head"), tmp_path)
+        with pytest.raises(LabError, match="peft is not installed"):
+            identity_of(FineTuning("lora"), tmp_path)
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> set[str]:
@@ -274,14 +298,14 @@ class TestWriting:
             *(SEAL, "inner", "checkpoint-10", "named checkpoint-10", tmp_path.name)
         ]
 
-    def test_the_newest_and_the_best_are_kept_and_others_ones_untouched(self, tmp_path):
+    def test_the_newest_are_kept_and_others_ones_untouched(self, tmp_path):
         (other,) = written(tmp_path, 5, learning_rate="0.02")
         run = Checkpoints(tmp_path, MINE)
         for step in (10, 20, 30, 40):
-            with run.writing(step, best=20) as hidden:
+            with run.writing(step) as hidden:
                 (hidden / "file").touch()
                 assert len(list(tmp_path.glob("checkpoint-*"))) >= min(step // 10 - 1, 2)
-        kept = {"checkpoint-20", "checkpoint-30", "checkpoint-40", other.name}
+        kept = {"checkpoint-30", "checkpoint-40", other.name}
         assert {path.name for path in tmp_path.iterdir()} == kept
         verify(other, MINE | {"learning_rate": "0.02"})
 
@@ -291,6 +315,20 @@ class TestWriting:
             (hidden / "file").touch()
         assert {path.name for path in (tmp_path / "checkpoint-10").iterdir()} == {"file", SEAL}
         assert not (tmp_path / UNFINISHED).exists()
+
+    def test_one_that_cannot_be_replaced_is_as_it_was(self, tmp_path, monkeypatch):
+        written(tmp_path, 10)
+        before, rename = all_of(tmp_path), Path.rename
+
+        def failing(path: Path, target: Path) -> Path:
+            if path == tmp_path / UNFINISHED / "checkpoint-10":
+                raise OSError(errno.EIO, "Input/output error")
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            written(tmp_path, 10)
+        assert all_of(tmp_path) == before
 
     def test_what_is_set_aside_is_all_kept(self, tmp_path):
         for _ in range(3):

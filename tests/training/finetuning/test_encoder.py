@@ -124,6 +124,15 @@ def test_building_leaves_the_random_numbers_and_the_logging_alone(weights):
     assert (log.get_verbosity(), log.is_progress_bar_enabled()) == before[1:]
 
 
+def test_building_touches_no_gpus_random_numbers(weights, monkeypatch):
+    def touched(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "device_count", touched)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", touched)
+    build(weights, RECIPES["lora"], CLASSES)
+
+
 def test_the_real_minilm_is_read(capfd):
     folder = data.fetch("minilm")
     recipe = FineTuning("lora")

@@ -66,6 +66,12 @@ def test_the_first_step_is_apart():
     assert step_seconds([9.0]) is None
 
 
+def test_the_watched_step_is_left_out():
+    taken = step_seconds([9.0, 1.0, 7.0, 2.0, 3.0], watched=2)
+    assert (taken.first, taken.value, taken.n, taken.best) == (9.0, 2.0, 3, 1.0)
+    assert step_seconds([9.0, 7.0], watched=1) is None
+
+
 @pytest.fixture(scope="module")
 def tuned(weights, texts):
     recipe = FineTuning(epochs=2, batch=8, sequence_length=48)
@@ -75,7 +81,8 @@ def tuned(weights, texts):
 def test_the_figures_go_together(tuned):
     found = tuned.figures
     assert found.work.texts == 80
-    assert found.steps.n == 9
+    assert found.work.steps == 10
+    assert found.steps.n == 8
     assert 0 < found.training_seconds < found.seconds
     assert found.tokens_per_second == found.work.tokens / found.training_seconds
     peak = 1e12
@@ -84,6 +91,7 @@ def test_the_figures_go_together(tuned):
     assert found.usd(3.6) == pytest.approx(found.seconds * 1e-3)
     assert found.energy.joules > 0
     assert found.peak_memory_bytes > 0
+    assert found.peak_tensor_bytes > 16 * found.parameters  # weights, gradients, AdamW's two states
     assert found.trained_share == 1
     assert found.stored_bytes == 4 * found.trained_parameters
 
@@ -92,7 +100,7 @@ def test_the_figures_are_recorded(tuned):
     recipe = tuned.classifier.recipe
     records = {one.metric: one for one in tuned.figures.records(recipe, model="tiny")}
     assert records["tokens_per_second"].value == tuned.figures.tokens_per_second
-    assert records["step_seconds"].n == 9
+    assert records["step_seconds"].n == 8
     assert records["energy_joules"].origin == tuned.figures.energy.origin
     assert records["flops"].origin == "estimated"
     assert records["flops"].value == tuned.figures.work.flops

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.evaluation.metrics import macro_f1
+from enterprise_lab.training.finetuning import run
 from enterprise_lab.training.finetuning.classifier import load_classifier, tokenised
 from enterprise_lab.training.finetuning.encoder import build, quiet_transformers
 from enterprise_lab.training.finetuning.progress import lines
@@ -34,9 +35,9 @@ def killed(monkeypatch):
     def kill(step):
         end_step, done = FineTuner.end_step, 0
 
-        def end(self, seconds):
+        def end(self):
             nonlocal done
-            end_step(self, seconds)
+            end_step(self)
             done += 1
             if done == step:
                 monkeypatch.setattr(FineTuner, "end_step", end_step)
@@ -97,6 +98,17 @@ def test_the_same_call_gives_the_same_weights_and_another_seed_others(weights, t
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_what_algorithms_pytorch_may_use_is_afterwards_as_it_was_set():
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with run._deterministic(True):
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_accumulated_steps_are_those_of_one_large_batch(weights, texts):
     recipe = replace(QUICK, epochs=2, batch=12)
     parts = replace(recipe, batch=4, accumulation=3)
@@ -107,22 +119,34 @@ def test_accumulated_steps_are_those_of_one_large_batch(weights, texts):
         torch.testing.assert_close(weights_of(cut)[name], weight, rtol=1e-3, atol=2e-4)
 
 
-def test_class_weights_are_the_inverse_of_how_common_a_class_is(weights, texts):
+def test_class_weights_are_the_inverse_of_how_common_a_class_is(weights, texts, monkeypatch):
+    """They weigh what is trained on; the losses that are kept compare with the validation's."""
+    trained_on, loss_of = [], FineTuner._loss
+
+    def loss(self, *given, **named):
+        trained_on.append(loss_of(self, *given, **named))
+        return trained_on[-1]
+
+    monkeypatch.setattr(FineTuner, "_loss", loss)
     some = texts(24)
     few = some.take([*np.flatnonzero(some.labels != 1), *np.flatnonzero(some.labels == 1)[:2]])
     recipe = replace(QUICK, batch=len(few), epochs=1, class_weights=True)
     tuned = fine_tune(weights, few, few, recipe, device="cpu")
     network = build(weights, recipe, 3).eval()
     words = transformers.AutoTokenizer.from_pretrained(weights)
-    by_hand = []
+    weighted, plain = [], []
     for text, label in zip(few.texts, few.labels, strict=True):
         ids = torch.tensor(tokenised(words, [text], 48)[0])[None]
         logits = network(ids, torch.ones_like(ids))[0].detach().double()
         weight = len(few) / (3 * np.count_nonzero(few.labels == label))
-        by_hand.append(weight * float(logits.logsumexp(0) - logits[label]))
-    assert tuned.losses == pytest.approx([np.mean(by_hand)], rel=SAME_LOSS)
+        plain.append(float(logits.logsumexp(0) - logits[label]))
+        weighted.append(weight * plain[-1])
+    assert [one.item() for one in trained_on] == pytest.approx([np.mean(weighted)], rel=SAME_LOSS)
+    assert tuned.losses == pytest.approx([np.mean(plain)], rel=SAME_LOSS)
+    assert abs(np.mean(weighted) - np.mean(plain)) > 1e-3
     unweighted = fine_tune(weights, few, few, replace(recipe, class_weights=False), device="cpu")
-    assert abs(unweighted.losses[0] - tuned.losses[0]) > 1e-3
+    assert unweighted.losses == tuned.losses
+    assert not same_weights(unweighted, tuned)
 
 
 def test_early_stopping_keeps_the_best_weights(weights, texts):
@@ -168,12 +192,37 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
     assert resumed.figures.steps.n == whole.figures.steps.n
 
 
-def test_a_run_that_is_over_is_not_trained_again(weights, texts, tmp_path):
+@pytest.mark.parametrize("save_every", [5, 1000])  # at the end of every epoch, and never by itself
+def test_a_run_that_is_over_is_not_trained_again(weights, texts, tmp_path, save_every):
     recipe = replace(QUICK, epochs=30, patience=1, head_learning_rate=5e-2)
     given = weights, texts(40), texts(20, seed=1), recipe
-    first, again = (fine_tune(*given, folder=tmp_path, device="cpu") for _ in range(2))
+    steps = []
+    first, again = (
+        fine_tune(
+            *given, folder=tmp_path, save_every=save_every, device="cpu",
+            on_step=lambda step, _: steps.append(step),
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    assert len(first.curve) < recipe.epochs
+    assert steps == list(range(1, len(first.losses) + 1))
+    assert again.messages == (f"The training goes on from checkpoint-{len(first.losses)}.",)
     assert again.curve == first.curve
+    assert again.losses == first.losses
     assert same_weights(first, again)
+
+
+def test_what_a_run_is_counts_only_where_checkpoints_are_kept(
+    weights, texts, tmp_path, monkeypatch
+):
+    def unknown(*_, **__):
+        raise LookupError
+
+    monkeypatch.setattr(run, "identity_of", unknown)
+    given = weights, texts(20), texts(10, seed=1), replace(QUICK, epochs=1)
+    assert fine_tune(*given, device="cpu").losses
+    with pytest.raises(LookupError):
+        fine_tune(*given, folder=tmp_path, device="cpu")
 
 
 def test_another_runs_folder_is_refused(weights, texts, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from enterprise_lab.errors import InvalidValueError
+from enterprise_lab.errors import InvalidValueError, LabError
 from enterprise_lab.estimate import LowRank
 from enterprise_lab.estimate.trainable import PROJECTIONS
 from enterprise_lab.measure.devices import machine
@@ -51,8 +51,15 @@ def test_the_estimator_is_told_what_is_trained():
     ("capability", "best"), [((9, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
 )
 def test_a_gpu_gets_what_it_has_tensor_cores_for(monkeypatch, capability, best):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert best_precision("cuda") == best
+
+
+def test_without_a_gpu_it_has_no_best_precision(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LabError, match="finds no CUDA"):
+        best_precision("cuda")
 
 
 @pytest.mark.parametrize(("has", "best"), [(("fp32", "bf16"), "bf16"), (("fp32",), "fp32")])

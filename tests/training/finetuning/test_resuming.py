@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -179,7 +180,6 @@ class TestResuming:
                 EarlyStoppingCallback(1, early_stopping_threshold=10.0),
                 *callbacks,
                 save_strategy="epoch",
-                load_best_model_at_end=True,
                 metric_for_best_model="loss",
             )
 
@@ -192,25 +192,32 @@ class TestResuming:
         assert resumed.outcome() == expected
         assert resumed.trainer.state.global_step == 10
 
-    def test_the_best_is_kept_and_found_where_the_folder_was_moved_to(self, tmp_path):
+    def test_a_folder_may_be_moved_and_the_last_weights_are_kept(self, tmp_path, whole):
         best = {
-            "greater_is_better": True,
             "load_best_model_at_end": True,
             "metric_for_best_model": "loss",
+            "greater_is_better": True,
             "save_strategy": "epoch",
-            "num_train_epochs": 4,
         }
-        run = Run(tmp_path / "whole", **best)
-        expected = run.outcome()
-        at = run.trainer.state.best_global_step
-        assert at < 15
-        assert run.trainer.state.best_model_checkpoint == str(
-            tmp_path / "whole" / f"checkpoint-{at}"
-        )
         with pytest.raises(Cut.Kill):
-            Run(tmp_path / "cut", Cut("on_step_begin", 18), **best).outcome()
+            Run(tmp_path / "cut", Cut("on_step_begin", 8), **best).outcome()
         (tmp_path / "cut").rename(tmp_path / "moved")
-        assert Run(tmp_path / "moved", **best).outcome() == expected
+        assert Run(tmp_path / "moved", **best).outcome() == whole
+
+    def test_another_processor_is_told_of(self, tmp_path):
+        with pytest.raises(Cut.Kill):
+            Run(tmp_path, Cut("on_step_begin", 7)).outcome()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(threads + 1)
+        try:
+            resumed = Run(tmp_path)
+            resumed.outcome()
+        finally:
+            torch.set_num_threads(threads)
+        goes_on, otherwise = resumed.said
+        assert "goes on from checkpoint-6" in goes_on
+        assert f"threads: {threads})" in otherwise
+        assert f"threads: {threads + 1}): their last bits may differ" in otherwise
 
 
 def room(size_bytes: int) -> Callable[[], None]:
@@ -275,15 +282,37 @@ class TestFullDisks:
         assert ["step 2 " in run.said[0], "step 8 " in run.said[1]] == [True, True]
         assert len(run.said) == 2
 
-    def test_a_best_checkpoint_that_was_not_written_is_not_looked_for(self, tmp_path, monkeypatch):
-        def full(_: Path) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (OSError(errno.EIO, "Input/output error"), "(Input/output error)"),
+            (RuntimeError(), "(RuntimeError)"),
+            (OSError(" \n"), "(OSError)"),
+        ],
+    )
+    def test_a_disk_that_is_gone_stops_no_training(self, tmp_path, whole, monkeypatch, error, said):
+        def gone(*_: object) -> None:
+            raise OSError(errno.ESTALE, "Stale file handle")
 
-        monkeypatch.setattr(checkpoints, "_flush", full)
-        run = Run(tmp_path, save_strategy="epoch", metric_for_best_model="loss")
-        run.outcome()
-        assert run.trainer.state.best_global_step
-        assert run.trainer.state.best_model_checkpoint is None
+        def failing(_: Path) -> None:
+            raise error
+
+        monkeypatch.setattr(shutil, "disk_usage", gone)
+        monkeypatch.setattr(checkpoints, "_flush", failing)
+        run = Run(tmp_path)
+        assert run.outcome() == whole
+        assert [said in message for message in run.said] == [True]
+
+    def test_what_a_gpu_raises_late_is_no_trouble_of_the_disk(self, tmp_path, monkeypatch):
+        def late() -> None:
+            raise RuntimeError("an illegal memory access")
+
+        monkeypatch.setattr(torch.cuda, "synchronize", late)
+        on_gpu = partial(monkeypatch.setattr, TrainingArguments, "device", torch.device("cuda"))
+        run = Run(tmp_path, Cut("on_step_end", 2, on_gpu))
+        with pytest.raises(RuntimeError, match="illegal memory access"):
+            run.outcome()
+        assert not run.said
 
     def test_a_mistake_in_the_code_is_no_full_disk(self, tmp_path, monkeypatch):
         def wrong(_: Path) -> None:

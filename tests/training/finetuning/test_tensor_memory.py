@@ -19,7 +19,7 @@ def watched(work, held=()):
     peak.on_step_begin(None, State, None)
     try:
         work()
-        peak.on_step_end(None, State, None)
+        peak.on_optimizer_step(None, State, None)
     finally:
         peak.close()
     return peak.bytes
@@ -40,7 +40,7 @@ def test_what_was_held_before_counts_once_and_what_is_freed_no_longer():
 def test_only_its_step_is_watched():
     peak = TensorPeak(4, list)
     peak.on_step_begin(None, State, None)
-    peak.on_step_end(None, State, None)
+    peak.on_optimizer_step(None, State, None)
     assert peak.bytes is None
 
 
