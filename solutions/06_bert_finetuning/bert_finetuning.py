@@ -1173,8 +1173,8 @@ course.say(
 
 # %% [markdown]
 # You can answer both colleagues, each for the question that was asked. The GPU's bill is small (section 5), the lawyer's
-# isn't; whoever needs fewer labels wins. And you know what you would have to see to change your mind: a paired difference whose lower
-# end is above zero, on families that the model has never met, and larger than what the luck of a seed moves.
+# isn't; whoever needs fewer labels wins. And you know what you would have to see to change your mind: a paired difference
+# whose lower end is above zero, on families that the model has never met, and larger than what the luck of a seed moves.
 #
 # What this lab doesn't say: a larger BERT, or one that was pre-trained on law, may move every line. Set `model` and look.
 #
