@@ -52,10 +52,16 @@ def confusion_picture(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> 
 
 def reliability_picture(diagrams: Mapping[str, Reliability]) -> Figure:
     """Draw for each model the share guessed right by how sure it was, a panel each."""
-    figure, grid = panels(1, len(diagrams), height=3.9, sharey=True)
-    for axes, (name, its) in zip(grid[0], diagrams.items(), strict=True):
+    abreast = 2 if len(diagrams) > _ABREAST else len(diagrams)
+    high = -(-len(diagrams) // abreast)
+    figure, grid = panels(high, abreast, height=0.6 + 3.3 * high, sharey=True)
+    used = list(grid.flat)[: len(diagrams)]
+    for axes, (name, its) in zip(used, diagrams.items(), strict=True):
         _reliability(axes, name, its)
-    grid[0, 0].set_ylabel("guessed right (%)")
+    for axes in list(grid.flat)[len(diagrams) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("guessed right (%)")
     legend_above(figure, 2, *grid[0, 0].get_legend_handles_labels())
     return finish(figure, "measured; a mark's area: the share of texts in its bin")
 
@@ -69,7 +75,7 @@ def _reliability(axes: Axes, name: str, its: Reliability) -> None:
     sizes = 20 + 400 * its.texts[there] / its.texts.sum()
     axes.scatter(sure, right, sizes, color=COLOURS[0], zorder=3, marker=_MEASURED["marker"])
     error = 100 * its.expected_calibration_error
-    axes.set_title(f"{name}\ncalibration error\n{error:.1f} %", fontsize=10)
+    axes.set_title(f"{name}\ncalibration error {error:.1f} %", fontsize=10)
     axes.set(xlabel="mean confidence (%)", xlim=(0, 103), ylim=(0, 103), aspect="equal")
 
 

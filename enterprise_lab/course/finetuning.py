@@ -67,7 +67,7 @@ class Size:
 SIZES = {
     "smoke": Size(48, (24,), 24, 30, 60, 1, 1, 2, (1e-4, 3e-4), (8,), 4, 3),
     "laptop": Size(
-        400, (50, 100, 200), 120, 300, 1000, 6, 5, 3, (3e-5, 1e-4, 3e-4), (8, 32), 16, 5
+        400, (50, 100, 200), 100, 300, 1000, 6, 4, 3, (3e-5, 1e-4, 3e-4), (8, 32), 16, 4
     ),
     "full": Size(
         800, (50, 100, 200, 400), 400, 1000, 4000, 6, 6, 5, (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
@@ -228,7 +228,7 @@ def measures(
 ) -> dict[str, Measure]:
     """Measure a few steps with each measure alone, and with all of the recipe's.
 
-    Steps are of whole batches, padded; their median counts, as the first allocates. A plain run
+    Steps are of whole batches, padded; all of them count, as buckets make them unlike. A plain run
     before them all loads what libraries load at first use.
     """
     plain = replace(
@@ -242,7 +242,6 @@ def measures(
         "no dropout": replace(plain, dropout=0.0),
         "buckets": replace(plain, bucketing=True),
         "the recipe": replace(recipe, epochs=1, sequence_length=128),
-        "LoRA": replace(plain, method="lora"),
         f"accumulation x {parts}": replace(plain, batch=plain.batch // parts, accumulation=parts),
         "checkpointing": replace(plain, recompute=True),
     }
@@ -251,8 +250,7 @@ def measures(
     for number, (name, its) in enumerate(tried.items()):
         tell(name, number / len(tried))
         took = fine_tune(weights, chosen, chosen.take([0]), its, device=kind).figures
-        step = took.steps or single(took.training_seconds / took.work.steps, "s")
-        rate = step.rate_of(took.work.tokens / took.work.steps, "tokens/s")
+        rate = single(took.tokens_per_second, "tokens/s", took.doubt)
         found[name] = Measure(rate, took.peak_tensor_bytes)
     return found
 

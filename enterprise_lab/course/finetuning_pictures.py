@@ -176,7 +176,9 @@ def measures_compared(measures: Mapping[str, Measure]) -> Figure:
     rate, memory = row
     plain = next(iter(measures.values()))
     for number, one in enumerate(measures.values()):
-        _against(rate, number, one.tokens_per_second, plain.tokens_per_second.value)
+        times = one.tokens_per_second.value / plain.tokens_per_second.value
+        rate.barh(number, times, height=0.6, color=COLOURS[0])
+        _beside(rate, times, number, f"{times:.2f}: {one.tokens_per_second.value:,.0f}/s")
         if one.memory_bytes and plain.memory_bytes:
             times = one.memory_bytes / plain.memory_bytes
             memory.barh(number, times, height=0.6, color=COLOURS[1])
@@ -189,15 +191,7 @@ def measures_compared(measures: Mapping[str, Measure]) -> Figure:
         axes.set_xlim(left=0)
         axes.locator_params(axis="x", nbins=4)
     origins = ", ".join(_origins(one.tokens_per_second for one in measures.values()))
-    return finish(figure, f"{origins}; whiskers: quartiles; tokens without padding")
-
-
-def _against(axes: Axes, row: int, figure: Ranged, plain: float) -> None:
-    low, high = (end / plain for end in _ends(figure))
-    times = figure.value / plain
-    axes.barh(row, times, height=0.6, color=COLOURS[0])
-    axes.plot([low, high], [row, row], color="black", linewidth=1.5, marker="|")
-    _beside(axes, high, row, f"{times:.2f}: {figure.value:,.0f}/s")
+    return finish(figure, f"{origins}; tokens without padding")
 
 
 # Sensitivity
@@ -270,10 +264,11 @@ def _mark_kill(axes: Axes, killed: int, loss: float, *, resumed: int, row: int) 
     again = "nothing done again"
     if resumed <= killed:
         axes.axvspan(resumed - 1, killed, color=COLOURS[4], alpha=_BAND, linewidth=0)
-        again = f"steps {resumed} to {killed} done again"
+        steps = f"steps {resumed} to {killed}" if resumed < killed else f"step {killed}"
+        again = f"{steps} done again"
     axes.annotate(
-        f"killed after step {killed};\n{again}", (killed, 1), xycoords=("data", "axes fraction"),
-        xytext=(-6 if late else 6, -4 - 28 * row), textcoords="offset points", va="top",
+        f"killed after step {killed};\n{again}", (killed, 0), xycoords=("data", "axes fraction"),
+        xytext=(-6 if late else 6, 4 + 28 * row), textcoords="offset points", va="bottom",
         ha="right" if late else "left", fontsize=9,
         bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
     )  # fmt: skip

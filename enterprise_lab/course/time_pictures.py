@@ -32,7 +32,7 @@ _WHISKER: Any = {"capsize": 3, "elinewidth": 1.5, "capthick": 1.5}
 _STEP = {
     "matrix products": ("matrix products", "output head", "dequantisation"),
     "attention": ("attention",),
-    "norms and activations": ("norms and activations", "adapters", "dropout masks", "casts"),
+    "norms and activations": ("norms and activations", "adapters"),
     "recomputation": ("recomputation",),
     "between devices": (
         "tensor parallel", "context parallel", "pipeline bubble", "pipeline transfers",

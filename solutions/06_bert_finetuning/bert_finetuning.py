@@ -874,8 +874,7 @@ finetuning_pictures.measures_compared(effects)
 #
 # ### Too little, too much
 #
-# Three trainings on few sentences, each with a name. Cover the titles and say which is which. The first two are called
-# the same by their diagnosis: what would you change in the one, and what in the other?
+# Three trainings on few sentences, each with a name. Cover the titles and say which is which. What would you change in each?
 
 # %%
 trial = replace(recipe, epochs=size.trial_epochs)
@@ -1075,10 +1074,11 @@ assert abs(spot_usd(10, 1, 1e12, 60, 360, 5) - 11) < 1e-6
 # %%
 short = replace(trial, epochs=2, deterministic=kind == "cuda")  # a GPU may else add in any order
 steps = 2 * -(-len(tried_on) // batch)
+killed = steps // 2 + max(1, steps // 4 - 1)
 with tempfile.TemporaryDirectory() as folder, course.progress() as tell:
     saved = {"folder": Path(folder), "save_every": max(1, steps // 4), "device": kind}
     life = fine_tune_until_killed(
-        weights, tried_on, validation, short, after=steps // 2 + 1, **saved, tell=tell
+        weights, tried_on, validation, short, after=killed, **saved, tell=tell
     )
     again = fine_tune(weights, tried_on, validation, short, **saved, tell=tell)
 undisturbed = fine_tune(weights, tried_on, validation, short, device=kind)

@@ -86,7 +86,7 @@ def test_a_reliability_diagram_says_its_error_and_all_bins_with_texts():
     figure = draw.reliability_picture(DIAGRAMS)
     for (name, its), axes in zip(DIAGRAMS.items(), figure.axes, strict=True):
         error = f"{100 * its.expected_calibration_error:.1f} %"
-        assert axes.get_title() == f"{name}\ncalibration error\n{error}"
+        assert axes.get_title() == f"{name}\ncalibration error {error}"
         (marks,) = (one for one in axes.collections if isinstance(one, PathCollection))
         assert len(marks.get_offsets()) == np.count_nonzero(its.texts)
 
