@@ -228,8 +228,9 @@ def measures(
 ) -> dict[str, Measure]:
     """Measure a few steps with each measure alone, and with all of the recipe's.
 
-    Steps are of whole batches, padded; all of them count, as buckets make them unlike. A plain run
-    before them all loads what libraries load at first use.
+    Steps are of whole batches, padded. All of them count, as buckets make them unlike: also the
+    first, which allocates, and the one whose tensors are watched, with each measure alike. A plain
+    run before them all loads what libraries load at first use.
     """
     plain = replace(
         recipe, precision="fp32", dropout=0.1, bucketing=False, epochs=1, sequence_length=128

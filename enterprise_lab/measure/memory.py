@@ -28,7 +28,7 @@ class PeakMemory:
     """See what is held inside `with PeakMemory("cuda") as peak:`; then `peak.bytes`.
 
     That is how far it grew at most from what was held at the start, garbage collected: a model
-    counts where it is built inside. "cuda" is what PyTorch's allocator had given out on the GPU;
+    counts only if it is built inside. "cuda" is what PyTorch's allocator had given out on the GPU;
     or, where PyTorch asked for no more inside and JAX has begun to use its devices, JAX's. "tpu" is
     JAX's. JAX only knows its peak since the process began: all that it held counts. Anything else
     is this process's resident memory: by the system's own mark on Linux, elsewhere by a look every

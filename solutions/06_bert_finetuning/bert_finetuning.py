@@ -41,7 +41,7 @@
 #   missing ones. **Fine-tuning** trains it on for a task with labels. **MiniLM**: a small BERT, of six layers.
 # - **Token**: a word or a piece of one. **Head**: the last layer, which turns what the encoder says of a text
 #   into a score for each class, a **logit**. **Softmax** turns logits into probabilities.
-# - **TF-IDF**: a text as counts of its words, rare words weighed up. **Logistic regression**: a linear
+# - **TF-IDF**: a text as counts of its words, rare words given more weight. **Logistic regression**: a linear
 #   classifier with probabilities.
 # - **Step**: the weights are moved once, by one **batch** of texts. **Epoch**: all training texts once. **Learning
 #   rate**: how far a step moves. **Loss**: minus the logarithm of the probability given to the right class, in
@@ -177,7 +177,7 @@ finetuning.copies(distinct, (across or found.pairs)[0])
 # %% [markdown]
 # ## 3 · Split: what has the model seen before?
 #
-# Also what isn't a copy can give itself away: the clauses of one family of licences share names, numbering and
+# Even what isn't a copy can give itself away: the clauses of one family of licences share names, numbering and
 # turns of phrase.
 #
 # ### Exercise 1 · Families
@@ -188,7 +188,7 @@ finetuning.copies(distinct, (across or found.pairs)[0])
 # the model is praised for its memory. So licences are split by **family**, what stands in a licence's key
 # before the first hyphen (of `mit` the whole key): `gpl-2.0-plus` is of the family `gpl`.
 #
-# Somebody hands you a split. Which share of the test's clauses comes from a family that also has a clause in
+# Somebody hands you a split. What share of the test's clauses comes from a family that also has a clause in
 # training?
 #
 # <details><summary>Hint: where do I start?</summary>
@@ -247,7 +247,7 @@ tried_on = finetuning.some(labelled, size.tried_on, seed)  # for experiments
 batch = min(batch, len(labelled) // 2)  # two steps an epoch at least: the first also allocates
 course.say(
     f"**{len(labelled)}** sentences to learn from, {len(labelled) / len(texts.classes):.0f} a topic on average;"
-    f" {len(validation)} to choose by; {len(test):,} of {len(set(test.groups))} families to judge on."
+    f" {len(validation)} to choose by; {len(test):,}, from {len(set(test.groups))} families, to judge on."
 )
 
 # %% [markdown]
@@ -304,9 +304,9 @@ assert abs(macro_f1([[99, 0], [1, 0]]) - 99 / 199) < 1e-12
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Two baselines. The most frequent topic for all: all that a model has to learn to look good by accuracy. And TF-IDF with
-# logistic regression: single words and pairs, all of the sentence, rare topics weighed up as macro-F1 wants it, its one
-# setting chosen by cross-validation. No straw man.
+# Two baselines. The most frequent topic for all: the floor. And TF-IDF with logistic regression: single words and pairs,
+# all of the sentence, rare topics given more weight as macro-F1 wants it, its one setting chosen by cross-validation. No
+# straw man.
 
 # %%
 scores, guesses, chances = {}, {}, {}
@@ -551,7 +551,7 @@ course.say(
 evaluation_pictures.loss_curves({"full fine-tuning": full.curve})
 
 # %%
-course.say(f"Diagnosis: **{diagnose(full.curve).verdict}**. {diagnose(full.curve).because}")
+course.say(f"Diagnosis: **{diagnose(full.curve).verdict}**: {diagnose(full.curve).because}")
 
 # %% [markdown]
 # A training loss near zero means that every training sentence is known by heart. That alone is no fault: look at
@@ -620,7 +620,7 @@ assert abs(stored_megabytes(100, 22_713_216, 6, 384, 8, 2, 23) - 123.8864) < 1e-
 # The kit puts adapters beside all of a layer's products, those of the MLP too, which aren't square: there they gain
 # most ([Schulman et al. 2025](https://thinkingmachines.ai/blog/lora/)).
 #
-# **Think about it.** Adapters train few of the weights. Which share of the time do they save? Of the memory? (Exercise 3
+# **Think about it.** Adapters train few of the weights. What share of the time do they save? Of the memory? (Exercise 3
 # has half of the answer.)
 
 # %%
@@ -758,10 +758,13 @@ evaluation_pictures.scores_picture(scores, gains, against="TF-IDF")
 
 # %%
 gain = gains["full fine-tuning"]
+verdict = (
+    "a **clear gain**" if gain.low > 0 else "a **clear loss**" if gain.high < 0 else "**not clear**"
+)
 course.say(
-    f"Full fine-tuning is better than TF-IDF by **{gain.value:.3f}** (95 %: {gain.low:.3f} to {gain.high:.3f}), so the"
-    f" gain is {'**clear**' if gain.low > 0 else '**not clear**'} for these two trained models on texts like these. Another"
-    f" seed would train another model: section 12 gives an idea of how much that varies."
+    f"Full fine-tuning differs from TF-IDF by **{gain.value:+.3f}** (95 %: {gain.low:+.3f} to {gain.high:+.3f}): {verdict}"
+    f" for these two trained models on texts like these. Another seed would train another model: section 12 gives an idea of"
+    f" how much that varies."
 )
 
 # %% [markdown]
@@ -769,7 +772,7 @@ course.say(
 #
 # We chose what to ask. Here are three questions, each for counted words and for the same encoder, frozen, as that is quick.
 # *The sentence that opens a clause: what is it about?* *The whole clause: what is it about?* And: *a whole licence: which
-# category is it?*, where the encoder reads only the first tokens. **Think about it:** where do counted words do best?
+# category is it?*, where the encoder reads only the first tokens. **Think about it:** where are counted words furthest ahead?
 
 # %%
 frozen = usual("head", precision=recipe.precision, sequence_length=sequence_length)
@@ -794,8 +797,8 @@ finetuning.answers(asked)
 # (Classes and tests differ between the rows; compare within a row.) Where counting does well, think of what it has: in a
 # whole clause the topic is said several times, and of a whole licence it sees every word, where our encoder reads the
 # first 128 tokens, and any BERT 512. That is **truncation**; windows over the text, or a model for long texts, cost many
-# times as much. In a single sentence words are few and often new; there it may help to know that *terminate* and *come
-# to an end* mean much the same.
+# times as much. In a single sentence words are few and often new; there it can help to know that *terminate* and *come to
+# an end* mean much the same. Frozen, the encoder makes little of that; trained in full, it does (section 9).
 #
 # ## 11 · What makes it fast, what makes it small
 #
@@ -998,7 +1001,7 @@ evaluation_pictures.reliability_picture(believed)
 # %%
 course.say(
     "Expected calibration error: "
-    + ", ".join(f"{name} {its.expected_calibration_error:.1%}" for name, its in believed.items())
+    + "; ".join(f"{name}: {its.expected_calibration_error:.1%}" for name, its in believed.items())
     + "."
 )
 
@@ -1068,7 +1071,8 @@ assert abs(spot_usd(10, 1, 1e12, 60, 360, 5) - 11) < 1e-6
 # every 5 h that are 10 minutes. Put 5, 10 and 20 minutes into your function: how flat is the bottom?
 
 # %% [markdown]
-# Now for real. A process trains and writes checkpoints; about halfway it is killed as hard as a process can be.
+# Now for real. A process trains and writes checkpoints; about two thirds of the way it is killed as hard as a process
+# can be.
 # Then the same call is made again, here. Beside it, the same training undisturbed.
 
 # %%
@@ -1113,7 +1117,7 @@ with tempfile.TemporaryDirectory() as folder:
     loaded = load_classifier(Path(folder) / "LoRA", weights, kind=kind)
     same = loaded.predict(test.texts[:50]) == trained["LoRA"].predict(test.texts[:50])
 course.say(
-    ", ".join(f"{name}: {format_bytes(size_bytes)}" for name, size_bytes in stored.items())
+    "; ".join(f"{name}: {format_bytes(size_bytes)}" for name, size_bytes in stored.items())
     + f" on disk. Loaded again, the adapters give {'the same answers' if same else '**other answers**'}."
 )
 
@@ -1136,10 +1140,13 @@ pictures.predicted_beside_measured(
 
 # %%
 gap = figures.steps.value / forecast.step_seconds.value
+grown = (
+    f"; the whole process grew by {format_bytes(figures.peak_memory_bytes)}, as heaps keep holes"
+)
 course.say(
     f"A step took **{gap:.2f}** times what was predicted. In the largest step tensors held"
-    f" {format_bytes(took_memory.value)}, **{took_memory.value / forecast_memory.value:.2f}** times what was predicted;"
-    f" the whole process grew by {format_bytes(figures.peak_memory_bytes)}, as heaps keep holes. Of the predicted step"
+    f" {format_bytes(took_memory.value)}, **{took_memory.value / forecast_memory.value:.2f}** times what was"
+    f" predicted{grown if kind == 'cpu' else ''}. Of the predicted step"
     f" {', '.join(f'{t / forecast.step_seconds.value:.0%} {name}' for name, t in forecast.step_seconds.terms.items())}."
     f" {figures.work.padding_share:.0%} of the tokens were padding. {figures.doubt}"
 )
@@ -1166,9 +1173,9 @@ course.record(
 
 # %%
 course.say(
-    f"With {len(labelled)} labelled sentences full fine-tuning is {gain.value:+.3f} macro-F1 from counted words"
-    f" ({gain.low:+.3f} to {gain.high:+.3f}); LoRA keeps {kept:.0%} of its score and stores 1/"
-    f"{figures.stored_bytes / lora.stored_bytes:,.0f} of it. For whole clauses and licences, with the encoder frozen, see the table of section 10."
+    f"With {len(labelled)} labelled sentences full fine-tuning differs from counted words by {gain.value:+.3f}"
+    f" macro-F1 ({gain.low:+.3f} to {gain.high:+.3f}); LoRA keeps {kept:.0%} of its score in 1/"
+    f"{figures.stored_bytes / lora.stored_bytes:,.0f} of its storage. For whole clauses and licences, with the encoder frozen, see the table of section 10."
 )
 
 # %% [markdown]

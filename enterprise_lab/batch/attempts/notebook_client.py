@@ -26,9 +26,10 @@ class KernelStartError(Exception):
 
 
 class _KernelManager(AsyncKernelManager):
-    """Asks an idle kernel to shut down without interrupting it first.
+    """Asks a kernel to shut down without interrupting it first.
 
-    The interrupt could meet the end of the last request, and be logged as an error of the run.
+    It has no cell to do; the interrupt could only meet the end of the last request, and be logged
+    as an error of the run.
     """
 
     async def _async_interrupt_kernel(self) -> None:

@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from enterprise_lab.data.digests import fault_of, sha256_of
 from enterprise_lab.data.texts import Texts
 from enterprise_lab.errors import LabError, keep_whole
-from enterprise_lab.training.finetuning.classifier import digest
+from enterprise_lab.training.finetuning.classifier import weights_digest
 from enterprise_lab.training.finetuning.recipe import FineTuning
 from enterprise_lab.training.trainer import not_installed
 
@@ -212,10 +212,10 @@ def identity_of(recipe: FineTuning, weights: Path, **texts: Texts) -> dict[str, 
     Raises LabError for a library that the run needs and that isn't installed.
     """
     settings = {field.name: repr(getattr(recipe, field.name)) for field in fields(recipe)}
-    data = {f"{name} texts": _digest(given) for name, given in texts.items()}
+    data = {f"{name} texts": _texts_digest(given) for name, given in texts.items()}
     libraries = (*_LIBRARIES, "peft") if recipe.method == "lora" else _LIBRARIES
     versions = {name: _version(name) for name in libraries}
-    return settings | {"weights": digest(weights)} | data | versions
+    return settings | {"weights": weights_digest(weights)} | data | versions
 
 
 def name_of(step: int) -> str:
@@ -272,7 +272,7 @@ def _version(library: str) -> str:
         raise not_installed(library) from error
 
 
-def _digest(texts: Texts) -> str:
+def _texts_digest(texts: Texts) -> str:
     content = [texts.classes, texts.texts, texts.labels.tolist()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

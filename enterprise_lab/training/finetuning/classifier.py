@@ -136,7 +136,7 @@ class TextClassifier:
             sequence_length=self.recipe.sequence_length,
             rank=self.recipe.rank,
             targets=self.recipe.targets,
-            base_sha256=digest(self.base),
+            base_sha256=weights_digest(self.base),
         )
         (folder / _CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
         encoder: Any = self.network.encoder
@@ -168,7 +168,7 @@ def load_classifier(folder: Path, base: Path | None = None, *, kind: str = "cpu"
             f"{folder} holds no classifier that can be read.",
             "Give a folder that export() wrote, or export it again.",
         ) from error
-    if card.method != "full" and (base is None or digest(base) != card.base_sha256):
+    if card.method != "full" and (base is None or weights_digest(base) != card.base_sha256):
         raise LabError(
             f"{folder} holds what was trained on an encoder, and {base or 'none'} is not that one.",
             "Give as base the folder of the weights it was fine-tuned from.",
@@ -249,7 +249,7 @@ def pad(ids: Ids, positions: int, at_least: int = 1) -> tuple[torch.Tensor, torc
     return torch.from_numpy(tokens), torch.from_numpy(mask.astype(np.int64))
 
 
-def digest(weights: Path) -> str:
+def weights_digest(weights: Path) -> str:
     """Return the sha256 of what is read of a folder: config, weights, tokenizer, all together."""
     return listing(weights, [file for name in _READ for file in weights.glob(name)])[2]
 

@@ -40,12 +40,10 @@ STORED_BYTES = "stored_bytes"
 class Work:
     """What was computed: `tokens` of the texts, and `padded_tokens` with the padding among them.
 
-    `steps` are all that were trained. `flops` are all that were done, with those for padding and
-    those done a second time (recomputation); `useful_flops` those that the texts' own tokens ask
-    for.
+    `flops` are all that were done, with those for padding and those done a second time
+    (recomputation); `useful_flops` those that the texts' own tokens ask for.
     """
 
-    steps: int
     texts: int
     tokens: int
     padded_tokens: int
@@ -81,8 +79,9 @@ class Figures:
     peak_memory_bytes: int | None
     peak_tensor_bytes: int | None
     """Most that weights, states and activations held: on a GPU at any time, as
-    `peak_memory_bytes`; on a processor in the largest step of the first epoch but its first. There
-    None of a frozen encoder's head, of a single step, and of a training resumed after that step."""
+    `peak_memory_bytes`; on a processor in the largest step of the first epoch, leaving out its
+    first. On a processor it is None for a head alone, for a single step, and for a training that
+    was resumed after that step."""
     energy: Energy
     trained_parameters: int
     parameters: int
@@ -185,7 +184,6 @@ def work_of(
         real.update(lengths.tolist())
         padded[width(lengths, shape.max_positions, at_least)] += len(lengths)
     return Work(
-        steps=steps,
         texts=texts,
         tokens=_tokens(real),
         padded_tokens=_tokens(padded),

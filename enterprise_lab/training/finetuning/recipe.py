@@ -74,8 +74,7 @@ class FineTuning:
     patience: int = 0
     seed: int = 0
     deterministic: bool = False
-    """Whether a GPU must use algorithms that add in the same order each time, though slower. To be
-    given before the process's first product on the GPU, as cuBLAS is set up there."""
+    """Whether a GPU must use algorithms that add in the same order each time, though slower."""
 
     def __post_init__(self) -> None:
         require_one_of("method", self.method, METHODS)

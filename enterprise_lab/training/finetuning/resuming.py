@@ -1,4 +1,4 @@
-"""A Hugging Face Trainer that resumes exactly where it was cut off, to the bit on a like CPU."""
+"""A Hugging Face Trainer that resumes exactly where it was cut off: on a like CPU to the bit."""
 
 from __future__ import annotations
 

@@ -49,6 +49,8 @@ from enterprise_lab.training.finetuning.tensor_memory import TensorPeak, states_
 from enterprise_lab.training.finetuning.trainer import FineTuner
 
 _LOG = logging.getLogger(__name__)
+# PyTorch looks for it once, at the first product on a GPU; without it none can be deterministic.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @dataclass(frozen=True)
@@ -274,15 +276,10 @@ def _or_temporary(folder: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
-    """Let PyTorch only use algorithms that give the same each time, then as it was set before.
-
-    But for cuBLAS: what it goes by has to be in the environment before the process's first product
-    on a GPU, and stays there.
-    """
+    """Let PyTorch only use algorithms that give the same each time, then as it was set before."""
     if not wanted:
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True)

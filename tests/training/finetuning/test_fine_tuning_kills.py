@@ -1,5 +1,6 @@
 """The siege of a fine-tuning: a training that hangs is told of, and killed."""
 
+import itertools
 import multiprocessing
 import runpy
 import time
@@ -23,11 +24,19 @@ def hanging(monkeypatch):
     assert not process.is_alive()
 
 
-@pytest.mark.parametrize("doing", ["training", "writing"])
-def test_one_that_writes_no_checkpoint_is_killed(hanging, tmp_path, doing):
-    chance = SimpleNamespace(choice=lambda _: doing)
+def test_one_that_writes_no_checkpoint_is_killed(hanging, tmp_path):
+    chance = SimpleNamespace(choice=lambda _: "training")
     with pytest.raises(AssertionError, match="hangs"):
         KILLS["kill"](hanging, tmp_path, 1, chance)
+
+
+def test_one_that_begins_no_second_checkpoint_is_killed(hanging, tmp_path, monkeypatch):
+    steps = itertools.count()
+    monkeypatch.setitem(KILLS["kill"].__globals__, "newest", lambda _: next(steps))
+    chance = SimpleNamespace(choice=lambda _: "writing")
+    with pytest.raises(AssertionError, match="hangs"):
+        KILLS["kill"](hanging, tmp_path, 1, chance)
+    assert next(steps) == 3
 
 
 def test_one_that_never_ends_is_killed(hanging, tmp_path):
