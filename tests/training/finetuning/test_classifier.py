@@ -6,9 +6,9 @@ import torch
 from enterprise_lab.errors import LabError
 from enterprise_lab.training.finetuning.classifier import (
     TextClassifier,
-    digest,
     load_classifier,
     tokenizer,
+    weights_digest,
 )
 from enterprise_lab.training.finetuning.encoder import build
 from enterprise_lab.training.finetuning.recipe import METHODS, FineTuning
@@ -49,10 +49,10 @@ def test_nothing_is_stored_where_something_else_is(classifier, weights, tmp_path
     with pytest.raises(LabError, match=r"can't be stored in .*file: File exists"):
         classifier().export(tmp_path / "file")
     classifier("lora").export(tmp_path / "model")
-    before = digest(tmp_path / "model"), sorted((tmp_path / "model").iterdir())
+    before = weights_digest(tmp_path / "model"), sorted((tmp_path / "model").iterdir())
     with pytest.raises(LabError, match="isn't empty"):
         classifier("full").export(tmp_path / "model")
-    assert before == (digest(tmp_path / "model"), sorted((tmp_path / "model").iterdir()))
+    assert before == (weights_digest(tmp_path / "model"), sorted((tmp_path / "model").iterdir()))
     assert load_classifier(tmp_path / "model", weights).recipe.method == "lora"
 
 
