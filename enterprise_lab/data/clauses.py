@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from enterprise_lab.data.licences import Licence
 
@@ -96,10 +97,15 @@ class Clause:
 
 def clauses(licences: Iterable[Licence]) -> tuple[Clause, ...]:
     """Return the clauses of English licences whose headings name exactly one topic, in order."""
+    return tuple(clause for licence in licences for clause in _clauses(licence))
+
+
+@cache
+def _clauses(licence: Licence) -> tuple[Clause, ...]:
+    if licence.language != "en":
+        return ()
     return tuple(
         Clause(body, topic, heading, licence.key, licence.family)
-        for licence in licences
-        if licence.language == "en"
         for heading, body in sections(licence.text)
         if (topic := topic_of(heading))
         if LEAST_WORDS <= len(body.split()) <= MOST_WORDS and _is_whole(body)
