@@ -127,8 +127,9 @@ class LayerActivations:
     gradients_whole: float
     """Alive at once on the way back through the widest operation, besides what was kept."""
     frozen_whole: float
-    """The same on the way through a frozen layer: the embeddings, which the caller holds, and the
-    inputs of its two parts; under autocast in fp32, with casts of what is added and multiplied."""
+    """The same on the way through a frozen layer, as PyTorch's profiler tells of a BERT: the
+    embeddings, which the caller holds, and the inputs of the layer's two parts. Under autocast five
+    tensors in fp32, as what is added and normalised is cast, and two in 16 bits."""
     gradients_shared: float
     score_gradients: float
     embedding: float
